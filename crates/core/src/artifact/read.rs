@@ -1,0 +1,229 @@
+//! Opening an artifact: checks before trust.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memmap2::Mmap;
+use safetensors::{Dtype, SafeTensors};
+use serde::de::DeserializeOwned;
+
+use super::{Array, ArtifactError, CHECKSUMS, CONFIG, Element, HEADER, KIND, MappedArray, VERSION, header_digest};
+use crate::Violation;
+
+#[derive(Clone, Debug)]
+struct Entry {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    start: usize,
+    bytes: usize,
+}
+
+/// An artifact that was mapped and checked.
+///
+/// The file must not be changed while it is mapped: whoever truncates it in place takes the process down with a bus
+/// error, as with any mapped file. [`write_atomically`](super::write_atomically) replaces files by renaming, which is safe.
+#[derive(Clone)]
+pub struct Artifact {
+    path: PathBuf,
+    map: Arc<Mmap>,
+    kind: String,
+    version: u32,
+    metadata: BTreeMap<String, String>,
+    entries: BTreeMap<String, Entry>,
+}
+
+impl std::fmt::Debug for Artifact {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Artifact")
+            .field("path", &self.path)
+            .field("kind", &self.kind)
+            .field("version", &self.version)
+            .field("arrays", &self.entries)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Artifact {
+    /// Maps `path` and checks container, kind, version and every checksum.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the file, see [`ArtifactError`].
+    pub fn open(path: &Path, kind: &str, newest_version: u32) -> Result<Self, ArtifactError> {
+        let artifact = Self::open_any(path)?;
+        if artifact.kind != kind {
+            return Err(ArtifactError::Kind { path: path.into(), expected: kind.into(), got: artifact.kind });
+        }
+        if artifact.version > newest_version {
+            return Err(ArtifactError::Version {
+                path: path.into(),
+                kind: kind.into(),
+                supported: newest_version,
+                got: artifact.version,
+            });
+        }
+        Ok(artifact)
+    }
+
+    /// Maps and checks an artifact of any kind.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), without the tests of kind and version.
+    pub fn open_any(path: &Path) -> Result<Self, ArtifactError> {
+        let io = |action| move |source| ArtifactError::Io { action, path: path.into(), source };
+        let file = File::open(path).map_err(io("open"))?;
+        if file.metadata().map_err(io("stat"))?.len() == 0 {
+            return Err(ArtifactError::Container { path: path.into(), problem: "the file is empty".into() });
+        }
+        #[expect(unsafe_code, reason = "mapping a file")]
+        // SAFETY: the map is read-only and lives as long as every slice of it; that nobody truncates the file meanwhile is
+        // the documented duty of the caller.
+        let map = unsafe { Mmap::map(&file) }.map_err(io("map"))?;
+        let container = |problem: String| ArtifactError::Container { path: path.into(), problem };
+        // The parser checks the header's length against the file, its JSON, and that the arrays tile the rest exactly.
+        let (header_bytes, header) = SafeTensors::read_metadata(&map).map_err(|error| container(error.to_string()))?;
+        let data_start = header_bytes + 8;
+        let metadata: BTreeMap<String, String> = header.metadata().clone().unwrap_or_default().into_iter().collect();
+        let entries: BTreeMap<String, Entry> = header
+            .tensors()
+            .into_iter()
+            .map(|(name, info)| {
+                let (start, end) = info.data_offsets;
+                let entry = Entry {
+                    dtype: info.dtype,
+                    shape: info.shape.clone(),
+                    start: data_start + start,
+                    bytes: end - start,
+                };
+                (name, entry)
+            })
+            .collect();
+        if entries.values().any(|e| e.start + e.bytes > map.len()) {
+            return Err(container("an array reaches beyond the end of the file (truncated?)".into()));
+        }
+
+        let mut artifact =
+            Self { path: path.into(), map: Arc::new(map), kind: String::new(), version: 0, metadata, entries };
+        artifact.kind = artifact.text(KIND)?.to_owned();
+        artifact.version =
+            artifact.text(VERSION)?.parse().map_err(|_| artifact.field_error(VERSION, "is not a number".into()))?;
+        artifact.verify()?;
+        Ok(artifact)
+    }
+
+    fn verify(&self) -> Result<(), ArtifactError> {
+        let damaged = |what: &str, expected: &str, got: String| ArtifactError::Checksum {
+            path: self.path.clone(),
+            what: what.into(),
+            expected: expected.into(),
+            got,
+        };
+        let arrays = self.entries.iter().map(|(name, e)| (name.as_str(), e.dtype, e.shape.as_slice()));
+        let digest = header_digest(self.metadata.iter(), arrays);
+        let written = self.text(HEADER)?;
+        if digest != written {
+            return Err(damaged("header", written, digest));
+        }
+        let checksums: BTreeMap<String, String> = serde_json::from_str(self.text(CHECKSUMS)?)
+            .map_err(|error| self.field_error(CHECKSUMS, error.to_string()))?;
+        for (name, entry) in &self.entries {
+            let written =
+                checksums.get(name).ok_or_else(|| self.field_error(CHECKSUMS, format!("lacks array {name}")))?;
+            let digest = blake3::hash(&self.map[entry.start..entry.start + entry.bytes]).to_hex().to_string();
+            if &digest != written {
+                return Err(damaged(name, written, digest));
+            }
+        }
+        Ok(())
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the file holds, for instance `exact-index`.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// Version of that kind's format.
+    #[must_use]
+    pub const fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The configuration saved with it.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Field`] if it is missing or of another form.
+    pub fn config<C: DeserializeOwned>(&self) -> Result<C, ArtifactError> {
+        serde_json::from_str(self.text(CONFIG)?).map_err(|error| self.field_error(CONFIG, error.to_string()))
+    }
+
+    /// A metadata value.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Field`] if it is missing.
+    pub fn text(&self, key: &str) -> Result<&str, ArtifactError> {
+        self.metadata.get(key).map(String::as_str).ok_or_else(|| self.field_error(key, "is missing".into()))
+    }
+
+    /// Names and shapes of all arrays, by name.
+    pub fn arrays(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.entries.iter().map(|(name, entry)| (name.as_str(), entry.shape.as_slice()))
+    }
+
+    /// Whether an array of that name exists.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    /// An array and its shape, in place.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Field`] if it is missing or of another element type.
+    pub fn array<T: Element>(&self, name: &str) -> Result<(Array<T>, &[usize]), ArtifactError> {
+        let entry = self.entries.get(name).ok_or_else(|| self.field_error(name, "array is missing".into()))?;
+        if entry.dtype != T::DTYPE {
+            let problem = format!("array has element type {:?}, expected {:?}", entry.dtype, T::DTYPE);
+            return Err(self.field_error(name, problem));
+        }
+        let mapped = MappedArray::new(Arc::clone(&self.map), entry.start, entry.bytes)
+            .ok_or_else(|| self.field_error(name, "array is misaligned".into()))?;
+        Ok((Array::Mapped(mapped), &entry.shape))
+    }
+
+    /// [`array`](Self::array) that must have exactly this shape.
+    ///
+    /// # Errors
+    /// As [`array`](Self::array), or another shape.
+    pub fn array_shaped<T: Element>(&self, name: &str, shape: &[usize]) -> Result<Array<T>, ArtifactError> {
+        let (array, got) = self.array(name)?;
+        if got != shape {
+            return Err(self.field_error(name, format!("array has shape {got:?}, expected {shape:?}")));
+        }
+        Ok(array)
+    }
+
+    /// Turns the result of a kind's own check into an error.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Invalid`] if there is any violation.
+    pub fn reject(&self, violations: Vec<Violation>) -> Result<(), ArtifactError> {
+        if violations.is_empty() {
+            return Ok(());
+        }
+        Err(ArtifactError::Invalid { path: self.path.clone(), kind: self.kind.clone(), violations })
+    }
+
+    /// An error that names a field of this file.
+    #[must_use]
+    pub fn field_error(&self, field: &str, problem: String) -> ArtifactError {
+        ArtifactError::Field { path: self.path.clone(), field: field.into(), problem }
+    }
+}

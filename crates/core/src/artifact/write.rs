@@ -1,0 +1,212 @@
+//! Writing files so that a crash at any moment leaves the old one or the new one.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use safetensors::Dtype;
+use serde::Serialize;
+
+use super::{ArtifactError, CHECKSUMS, CONFIG, Element, HEADER, KIND, VERSION, header_digest};
+
+/// What to do when the output exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overwrite {
+    /// Leave it alone and fail.
+    Refuse,
+    /// Replace it in one step.
+    Replace,
+}
+
+/// Writes a file whole or not at all; every file of the workspace goes through here.
+///
+/// The content goes to a temporary file in the same directory, which is synced, renamed over `path` (or linked, so that
+/// `Refuse` holds even against a concurrent writer), and the directory is synced. After any failure the temporary file
+/// is gone and what was at `path` is untouched.
+///
+/// # Errors
+/// [`ArtifactError::Exists`], or [`ArtifactError::Io`] with the operating system's reason (disk full, no permission).
+pub fn write_atomically(
+    path: &Path,
+    overwrite: Overwrite,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), ArtifactError> {
+    if overwrite == Overwrite::Refuse && path.exists() {
+        return Err(ArtifactError::Exists { path: path.into() });
+    }
+    let io = |action| move |source| ArtifactError::Io { action, path: path.into(), source };
+    let name = path
+        .file_name()
+        .ok_or_else(|| io("write")(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file")))?;
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let temporary = Temporary::create(folder, name).map_err(io("create a temporary file for"))?;
+    let mut buffer = BufWriter::with_capacity(1 << 20, &temporary.file);
+    content(&mut buffer).map_err(io("write"))?;
+    buffer.flush().map_err(io("write"))?;
+    drop(buffer);
+    temporary.file.sync_all().map_err(io("sync"))?;
+    match overwrite {
+        Overwrite::Replace => fs::rename(&temporary.path, path).map_err(io("rename into"))?,
+        Overwrite::Refuse => match fs::hard_link(&temporary.path, path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(ArtifactError::Exists { path: path.into() });
+            }
+            // Some file systems have no hard links; there the earlier check must do.
+            Err(_) => fs::rename(&temporary.path, path).map_err(io("rename into"))?,
+        },
+    }
+    drop(temporary);
+    #[cfg(unix)]
+    File::open(folder).and_then(|dir| dir.sync_all()).map_err(io("sync the directory of"))?;
+    Ok(())
+}
+
+/// A file that is removed when dropped, unless it was renamed away.
+struct Temporary {
+    path: PathBuf,
+    file: File,
+}
+
+impl Temporary {
+    fn create(folder: &Path, name: &std::ffi::OsStr) -> io::Result<Self> {
+        // The counter keeps two threads of one process apart, the process id two processes.
+        static COUNTER: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        loop {
+            let n = COUNTER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let path = folder.join(format!(".{}.{}-{n}.tmp", name.to_string_lossy(), std::process::id()));
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => return Ok(Self { path, file }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // After a rename there is nothing left to remove; nothing useful can be done about other failures here.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+struct Borrowed<'a> {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: &'a [u8],
+}
+
+/// Collects what goes into an artifact, then saves it.
+///
+/// ```
+/// use rectify_core::artifact::{Artifact, ArtifactWriter, Overwrite};
+///
+/// let path = std::env::temp_dir().join(format!("rectify-doc-{}.safetensors", std::process::id()));
+/// let mut writer = ArtifactWriter::new("example", 1);
+/// writer.config(&serde_json::json!({"embedding_dim": 2}));
+/// writer.array("items", &[2, 2], &[1.0f32, 2.0, 3.0, 4.0]);
+/// writer.save(&path, Overwrite::Replace)?;
+///
+/// let artifact = Artifact::open(&path, "example", 1)?;
+/// let (items, shape) = artifact.array::<f32>("items")?;
+/// assert_eq!((&items[..], shape), (&[1.0, 2.0, 3.0, 4.0][..], &[2, 2][..]));
+/// # std::fs::remove_file(&path).unwrap();
+/// # Ok::<(), rectify_core::artifact::ArtifactError>(())
+/// ```
+pub struct ArtifactWriter<'a> {
+    metadata: BTreeMap<String, String>,
+    arrays: BTreeMap<String, Borrowed<'a>>,
+}
+
+impl<'a> ArtifactWriter<'a> {
+    /// Starts an artifact of a kind and format version.
+    #[must_use]
+    pub fn new(kind: &str, version: u32) -> Self {
+        let metadata = [(KIND.to_owned(), kind.to_owned()), (VERSION.to_owned(), version.to_string())].into();
+        Self { metadata, arrays: BTreeMap::new() }
+    }
+
+    /// Stores the configuration as JSON.
+    ///
+    /// # Panics
+    /// If `config` has no JSON form (a map whose keys are no strings): a bug of its type.
+    pub fn config(&mut self, config: &impl Serialize) -> &mut Self {
+        let json = serde_json::to_string(config).expect("a configuration has a JSON form");
+        self.text(CONFIG, &json)
+    }
+
+    /// Stores a metadata value.
+    pub fn text(&mut self, key: &str, value: &str) -> &mut Self {
+        self.metadata.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Stores an array, row-major.
+    ///
+    /// # Panics
+    /// If `data.len()` is not the product of `shape`, or the name was used before.
+    pub fn array<T: Element>(&mut self, name: &str, shape: &[usize], data: &'a [T]) -> &mut Self {
+        assert_eq!(shape.iter().product::<usize>(), data.len(), "shape {shape:?} of array {name}");
+        let array = Borrowed { dtype: T::DTYPE, shape: shape.to_vec(), bytes: bytemuck::cast_slice(data) };
+        assert!(self.arrays.insert(name.to_owned(), array).is_none(), "array {name} was given twice");
+        self
+    }
+
+    /// Writes the file; equal content gives equal bytes.
+    ///
+    /// # Errors
+    /// As [`write_atomically`].
+    pub fn save(&self, path: &Path, overwrite: Overwrite) -> Result<(), ArtifactError> {
+        let mut metadata = self.metadata.clone();
+        let checksums: BTreeMap<&str, String> = self
+            .arrays
+            .iter()
+            .map(|(name, array)| (name.as_str(), blake3::hash(array.bytes).to_hex().to_string()))
+            .collect();
+        metadata
+            .insert(CHECKSUMS.to_owned(), serde_json::to_string(&checksums).expect("a map of strings has a JSON form"));
+        let arrays = self.arrays.iter().map(|(name, a)| (name.as_str(), a.dtype, a.shape.as_slice()));
+        metadata.insert(HEADER.to_owned(), header_digest(metadata.iter(), arrays));
+        let header = self.header(&metadata);
+        write_atomically(path, overwrite, |out| {
+            out.write_all(&(header.len() as u64).to_le_bytes())?;
+            out.write_all(&header)?;
+            for name in self.order() {
+                out.write_all(self.arrays[name].bytes)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Arrays by falling element width, then name: each starts aligned, as safetensors itself orders them.
+    fn order(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.arrays.keys().map(String::as_str).collect();
+        names.sort_by_key(|name| std::cmp::Reverse(self.arrays[*name].dtype.bitsize()));
+        names
+    }
+
+    /// The JSON header. The library's own writer keeps metadata in a hash map, whose order is random a run; files must
+    /// be equal when their content is, so the header is put together here.
+    fn header(&self, metadata: &BTreeMap<String, String>) -> Vec<u8> {
+        let mut header = serde_json::Map::new();
+        header.insert("__metadata__".into(), serde_json::json!(metadata));
+        let mut start = 0;
+        for name in self.order() {
+            let array = &self.arrays[name];
+            let end = start + array.bytes.len();
+            header.insert(
+                name.into(),
+                serde_json::json!({"dtype": array.dtype, "shape": array.shape, "data_offsets": [start, end]}),
+            );
+            start = end;
+        }
+        let mut bytes = serde_json::to_vec(&header).expect("a JSON value has a text form");
+        bytes.resize(bytes.len().next_multiple_of(8), b' ');
+        bytes
+    }
+}

@@ -1,0 +1,70 @@
+//! What a caller of a scorer or retriever can get wrong.
+
+use crate::{ItemId, UserId};
+
+/// A query that cannot be answered.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// A user id at or beyond the number of users.
+    #[error("user {user} is unknown: the model has {n_users} users")]
+    UnknownUser {
+        /// The id asked for.
+        user: UserId,
+        /// Users known.
+        n_users: usize,
+    },
+    /// An item id at or beyond the number of items.
+    #[error("item {item} is unknown: the model has {n_items} items")]
+    UnknownItem {
+        /// The id asked for.
+        item: ItemId,
+        /// Items known.
+        n_items: usize,
+    },
+    /// A buffer or vector of another length.
+    #[error("{what} has length {got}, expected {expected}")]
+    Length {
+        /// Which buffer.
+        what: &'static str,
+        /// Length needed.
+        expected: usize,
+        /// Length given.
+        got: usize,
+    },
+    /// Slices of a batch whose lengths disagree.
+    #[error("batch of {expected} queries came with {got} {what}")]
+    BatchShape {
+        /// Which slice.
+        what: &'static str,
+        /// Number of queries.
+        expected: usize,
+        /// Length given.
+        got: usize,
+    },
+    /// A query vector with NaN or infinity.
+    #[error("query vector is not finite at position {position}: {value}")]
+    NotFinite {
+        /// Where.
+        position: usize,
+        /// What stands there.
+        value: f32,
+    },
+    /// A list of seen items that does not strictly ascend.
+    #[error("seen items must strictly ascend, but do not at position {position}; sort and deduplicate them")]
+    UnsortedSeen {
+        /// First offending position.
+        position: usize,
+    },
+    /// Something this model cannot do, said in words.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+/// Checks the length of a buffer.
+///
+/// # Errors
+/// [`QueryError::Length`] when it differs.
+pub fn check_len(what: &'static str, expected: usize, got: usize) -> Result<(), QueryError> {
+    if expected == got { Ok(()) } else { Err(QueryError::Length { what, expected, got }) }
+}

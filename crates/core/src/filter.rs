@@ -1,0 +1,92 @@
+//! Which items a query may be answered with.
+
+use bitvec::slice::BitSlice;
+
+use crate::{ItemId, QueryError};
+
+/// A borrowed bit set over items: bit `i` speaks of item `i`.
+pub type ItemBits = BitSlice<u64>;
+
+/// Items that a query may return.
+///
+/// Three restrictions, each optional, all of which must hold: not in `seen` (the few items a user already has: a
+/// sorted list), in `allow` (a campaign, a category: one bit an item), not in `deny` (out of stock: one bit an item).
+///
+/// ```
+/// use rectify_core::{ItemFilter, ItemId};
+///
+/// let seen = [ItemId(2), ItemId(5)];
+/// let filter = ItemFilter::seen(&seen)?;
+/// assert!(filter.allows(ItemId(3)));
+/// assert!(!filter.allows(ItemId(5)));
+/// # Ok::<(), rectify_core::QueryError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ItemFilter<'a> {
+    seen: &'a [ItemId],
+    allow: Option<&'a ItemBits>,
+    deny: Option<&'a ItemBits>,
+}
+
+impl<'a> ItemFilter<'a> {
+    /// Lets every item through.
+    #[must_use]
+    pub const fn all() -> Self {
+        Self { seen: &[], allow: None, deny: None }
+    }
+
+    /// Rejects the items of `seen`.
+    ///
+    /// # Errors
+    /// [`QueryError::UnsortedSeen`] unless ids strictly ascend.
+    pub fn seen(seen: &'a [ItemId]) -> Result<Self, QueryError> {
+        Self::all().and_seen(seen)
+    }
+
+    /// Also rejects the items of `seen`, replacing an earlier list.
+    ///
+    /// # Errors
+    /// [`QueryError::UnsortedSeen`] unless ids strictly ascend.
+    pub fn and_seen(mut self, seen: &'a [ItemId]) -> Result<Self, QueryError> {
+        if let Some(at) = seen.windows(2).position(|w| w[0] >= w[1]) {
+            return Err(QueryError::UnsortedSeen { position: at + 1 });
+        }
+        self.seen = seen;
+        Ok(self)
+    }
+
+    /// Also rejects items whose bit in `allow` is 0; items beyond its end are rejected.
+    #[must_use]
+    pub const fn and_allow(mut self, allow: &'a ItemBits) -> Self {
+        self.allow = Some(allow);
+        self
+    }
+
+    /// Also rejects items whose bit in `deny` is 1; items beyond its end are let through.
+    #[must_use]
+    pub const fn and_deny(mut self, deny: &'a ItemBits) -> Self {
+        self.deny = Some(deny);
+        self
+    }
+
+    /// Whether `item` may be returned.
+    #[must_use]
+    #[inline]
+    pub fn allows(&self, item: ItemId) -> bool {
+        self.allow.is_none_or(|bits| bits.get(item.index()).is_some_and(|bit| *bit))
+            && !self.deny.is_some_and(|bits| bits.get(item.index()).is_some_and(|bit| *bit))
+            && self.seen.binary_search(&item).is_err()
+    }
+
+    /// Whether every item passes.
+    #[must_use]
+    pub const fn is_all(&self) -> bool {
+        self.seen.is_empty() && self.allow.is_none() && self.deny.is_none()
+    }
+
+    /// The items rejected by list, ascending.
+    #[must_use]
+    pub const fn seen_items(&self) -> &'a [ItemId] {
+        self.seen
+    }
+}
