@@ -3,20 +3,25 @@
 //! - [`UserId`], [`ItemId`]: dense ids. [`Hit`]: an item with its score, in one total order. [`TopK`], [`Selector`],
 //!   [`select_top_k`]: the best `k`.
 //! - [`Scorer`], [`Retriever`], [`Index`], [`Teacher`]: the four traits that techniques and applications meet at.
-//! - [`ItemFilter`]: what a query may return. [`Exhaustive`]: any scorer as a retriever.
+//! - [`ItemFilter`]: what a query may return. [`Exhaustive`]: any scorer as a retriever. [`ExactIndex`]: exact search over
+//!   vectors.
 //! - [`artifact`]: the container of everything on disk. [`rng`]: draws keyed by where they are made.
 
 pub mod artifact;
 mod error;
+mod exact;
 mod exhaustive;
 mod filter;
 mod hit;
 mod ids;
 pub mod rng;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod topk;
 mod traits;
 
 pub use error::{QueryError, check_len};
+pub use exact::{ExactConfig, ExactError, ExactIndex};
 pub use exhaustive::Exhaustive;
 pub use filter::{ItemBits, ItemFilter};
 pub use hit::Hit;

@@ -119,11 +119,10 @@ impl Selector {
 pub fn select_top_k(scores: &[f32], k: usize, filter: &ItemFilter<'_>, out: &mut TopK) -> Result<(), QueryError> {
     let mut selector = Selector::new(k);
     for (i, &score) in scores.iter().enumerate() {
-        // Written so that NaN enters the branch and is found.
-        if !(score < selector.threshold()) {
-            if score.is_nan() {
-                return Err(QueryError::NotFinite { position: i, value: score });
-            }
+        if score.is_nan() {
+            return Err(QueryError::NotFinite { position: i, value: score });
+        }
+        if score >= selector.threshold() {
             let item = ItemId(i as u32);
             if filter.allows(item) {
                 selector.push(Hit::new(item, score));
