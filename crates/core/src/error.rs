@@ -42,8 +42,8 @@ pub enum QueryError {
         /// Length given.
         got: usize,
     },
-    /// A query vector with NaN or infinity.
-    #[error("query vector is not finite at position {position}: {value}")]
+    /// A query vector with NaN or infinity, or a score that is NaN (its position is the item).
+    #[error("query or score vector is not finite at position {position}: {value}")]
     NotFinite {
         /// Where.
         position: usize,

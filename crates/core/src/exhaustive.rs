@@ -52,7 +52,7 @@ impl<S: Scorer> Retriever for Exhaustive<S> {
     }
 }
 
-/// A scorer behind a reference is a scorer, so that [`Exhaustive`] can borrow one.
+/// A scorer behind a reference is a scorer, so that [`Exhaustive`] and other combinators can borrow one.
 impl<S: Scorer + ?Sized> Scorer for &S {
     type Query = S::Query;
 
@@ -66,5 +66,28 @@ impl<S: Scorer + ?Sized> Scorer for &S {
 
     fn score_all_into(&self, query: &Self::Query, out: &mut [f32]) -> Result<(), QueryError> {
         (**self).score_all_into(query, out)
+    }
+}
+
+/// A retriever behind a reference is a retriever, so that combinators can borrow one.
+impl<R: Retriever + ?Sized> Retriever for &R {
+    type Query = R::Query;
+
+    fn n_items(&self) -> usize {
+        (**self).n_items()
+    }
+
+    fn top_k(&self, query: &Self::Query, k: usize, filter: &ItemFilter<'_>, out: &mut TopK) -> Result<(), QueryError> {
+        (**self).top_k(query, k, filter, out)
+    }
+
+    fn top_k_batch(
+        &self,
+        queries: &[&Self::Query],
+        k: usize,
+        filters: &[ItemFilter<'_>],
+        out: &mut [TopK],
+    ) -> Result<(), QueryError> {
+        (**self).top_k_batch(queries, k, filters, out)
     }
 }

@@ -14,6 +14,7 @@ mod exhaustive;
 mod filter;
 mod hit;
 mod ids;
+mod names;
 pub mod rng;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -26,5 +27,6 @@ pub use exhaustive::Exhaustive;
 pub use filter::{ItemBits, ItemFilter};
 pub use hit::Hit;
 pub use ids::{DenseId, ItemId, UserId, as_u32s, from_u32s};
+pub use names::closest_name;
 pub use topk::{Selector, TopK, select_top_k};
 pub use traits::{Hidden, HiddenWidths, Index, Retriever, Scorer, Teacher, Violation, check_batch};
