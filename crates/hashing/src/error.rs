@@ -1,0 +1,49 @@
+//! What a caller can get wrong with codes.
+
+use crate::MAX_CODE_BITS;
+
+/// Codes that cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodesError {
+    /// A code length outside the range.
+    #[error("code length is {got} bits, expected 1 to {MAX_CODE_BITS}")]
+    CodeBits {
+        /// Length given.
+        got: usize,
+    },
+    /// A buffer that holds no whole number of codes.
+    #[error("codes of {code_bits} bits come in multiples of {expected_multiple} {unit}, got {got}")]
+    Length {
+        /// Length of a code.
+        code_bits: usize,
+        /// Values or words a code takes.
+        expected_multiple: usize,
+        /// Values or words given.
+        got: usize,
+        /// What is counted.
+        unit: &'static str,
+    },
+    /// A NaN, which has no sign worth keeping.
+    #[error("row {row} has NaN at position {position}; only numbers have a sign")]
+    NotANumber {
+        /// Row of the code.
+        row: usize,
+        /// Position in the row.
+        position: usize,
+    },
+    /// Bits set beyond the code's length.
+    #[error("code {row} has bits set beyond its {code_bits} bits; clear the rest of its last word")]
+    StrayBits {
+        /// Row of the code.
+        row: usize,
+        /// Length of a code.
+        code_bits: usize,
+    },
+    /// More items than ids.
+    #[error("{got} codes do not fit 32-bit item ids")]
+    TooMany {
+        /// Codes given.
+        got: usize,
+    },
+}
