@@ -1,5 +1,7 @@
 //! The shared battery, and an exhaustive oracle over awkward shapes.
 
+#![allow(clippy::unwrap_used, reason = "a failure here is the message")]
+
 use proptest::prelude::*;
 use rectify_core::rng::Seed;
 use rectify_core::{Hit, ItemFilter, ItemId, Retriever, TopK, testing};
