@@ -1,1 +1,29 @@
-//! Placeholder.
+//! What recommenders need of tensors and candle lacks.
+//!
+//! - [`kernels`]: plain slices, SIMD with run-time dispatch. [`Csr`]: sparse × dense.
+//! - [`RowTable`], [`DenseParam`], [`ParamStore`]: ordered, seeded parameters with their [`Optimizer`] state; row-sparse
+//!   updates, [lazy or exact](RowUpdate).
+//! - [`train`]: the training loop with early stopping, checkpoints and bit-equal resume.
+//! - [`parallel`]: the one level of parallelism, with reductions in a fixed order.
+
+mod csr;
+mod dense;
+mod distinct;
+mod error;
+mod init;
+pub mod kernels;
+mod optimizer;
+pub mod parallel;
+mod state;
+mod store;
+mod table;
+pub mod train;
+
+pub use csr::Csr;
+pub use dense::DenseParam;
+pub use distinct::DistinctRows;
+pub use error::{CsrError, OptimizerError, ParamError};
+pub use init::Init;
+pub use optimizer::{Adagrad, Adam, Optimizer, Sgd};
+pub use store::{DenseKey, ParamStore, RowsKey, Snapshot};
+pub use table::{RowTable, RowUpdate};

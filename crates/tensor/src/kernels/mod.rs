@@ -1,0 +1,195 @@
+//! Slices in, slices out: the arithmetic under everything else, without candle.
+//!
+//! Each kernel is one plain loop, compiled for three instruction sets and chosen at run time ([`Level`]). The loops fix the
+//! order of every sum (16 lanes, then a tree), so a kernel gives the same bits on every call and every thread; AVX-512 and
+//! AVX2 differ from the scalar build in last bits only, because they fuse multiply and add.
+//!
+//! Lengths are checked once at the door with `assert!`: a wrong length is a bug of the calling code.
+
+mod activation;
+mod bpr;
+mod gemm;
+mod linear;
+mod loss;
+mod spmm;
+mod update;
+mod vector;
+
+pub use activation::{log_sigmoid, sigmoid, sigmoid_slice, softplus, softplus_slice};
+pub use bpr::{Pairs, bpr};
+pub use gemm::{Op, gemm};
+pub use linear::{
+    Activation, activation_backward, bias_act, column_sums_add, linear_bias_act, linear_bias_act_backward,
+};
+pub use loss::{bce_with_logits, hinge};
+pub(crate) use spmm::{spmm_rows_of, spmm_scatter};
+pub(crate) use update::{
+    AdagradStep, AdamConstants, AdamScale, adagrad_dense, adagrad_rows, adam_dense, adam_rows, sgd_dense, sgd_rows,
+};
+pub use vector::{add_assign, axpy, dot, dots, gather_rows, scale, scatter_add_rows, squared_norm};
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// The instruction set that kernels run with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Level {
+    /// Whatever the build targets; no fused multiply-add.
+    Scalar = 1,
+    /// AVX2 and FMA.
+    Avx2 = 2,
+    /// AVX-512 F, BW, CD, DQ and VL.
+    Avx512 = 3,
+}
+
+impl Level {
+    /// The best level of this machine, found once.
+    #[must_use]
+    #[inline]
+    pub fn best() -> Self {
+        static FOUND: AtomicU8 = AtomicU8::new(0);
+        match FOUND.load(Ordering::Relaxed) {
+            1 => Self::Scalar,
+            2 => Self::Avx2,
+            3 => Self::Avx512,
+            _ => {
+                let level = Self::detect();
+                FOUND.store(level as u8, Ordering::Relaxed);
+                level
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[cold]
+    fn detect() -> Self {
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let avx512 = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512cd")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
+        match (avx2, avx512) {
+            (true, true) => Self::Avx512,
+            (true, false) => Self::Avx2,
+            (false, _) => Self::Scalar,
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    #[cold]
+    fn detect() -> Self {
+        Self::Scalar
+    }
+
+    /// All levels this machine can run, for tests that compare them.
+    #[cfg(test)]
+    pub(crate) fn available() -> Vec<Self> {
+        [Self::Scalar, Self::Avx2, Self::Avx512].into_iter().filter(|level| *level <= Self::best()).collect()
+    }
+}
+
+/// Compiles one generic body (`fn body<const FMA: bool>`, `#[inline(always)]`) for every level, and picks one at run time.
+///
+/// The second name takes the level as its first argument, for tests.
+macro_rules! kernel {
+    (
+        $(#[$meta:meta])*
+        $vis:vis fn $name:ident / $at:ident ($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident
+    ) => {
+        $(#[$meta])*
+        #[inline]
+        #[allow(clippy::too_many_arguments, reason = "a kernel takes what its loop reads")]
+        $vis fn $name($($arg: $ty),*) $(-> $ret)? {
+            $at($crate::kernels::Level::best(), $($arg),*)
+        }
+
+        #[inline]
+        #[allow(clippy::too_many_arguments, reason = "a kernel takes what its loop reads")]
+        fn $at(level: $crate::kernels::Level, $($arg: $ty),*) $(-> $ret)? {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma")]
+                #[allow(clippy::too_many_arguments, reason = "a kernel takes what its loop reads")]
+                fn avx512($($arg: $ty),*) $(-> $ret)? {
+                    $body::<true>($($arg),*)
+                }
+                #[target_feature(enable = "avx2,fma")]
+                #[allow(clippy::too_many_arguments, reason = "a kernel takes what its loop reads")]
+                fn avx2($($arg: $ty),*) $(-> $ret)? {
+                    $body::<true>($($arg),*)
+                }
+                let level = level.min($crate::kernels::Level::best());
+                if level == $crate::kernels::Level::Avx512 {
+                    #[expect(unsafe_code, reason = "run-time dispatch to a build with more target features")]
+                    // SAFETY: `level` is at most what `Level::best` found on this machine.
+                    return unsafe { avx512($($arg),*) };
+                }
+                if level == $crate::kernels::Level::Avx2 {
+                    #[expect(unsafe_code, reason = "run-time dispatch to a build with more target features")]
+                    // SAFETY: `level` is at most what `Level::best` found on this machine.
+                    return unsafe { avx2($($arg),*) };
+                }
+            }
+            let _ = level;
+            $body::<false>($($arg),*)
+        }
+    };
+}
+pub(crate) use kernel;
+
+/// `a · b + c`, fused where the level has it in hardware (the library call that scalar code would make is slow).
+#[inline(always)]
+pub(crate) fn mul_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// Asks for the cache lines of `row` (as many as 4 KiB hold) without waiting for them.
+#[inline(always)]
+pub(crate) fn prefetch(values: &[f32], start: usize, len: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if start + len <= values.len() {
+        let mut at = start;
+        while at < start + len.min(1024) {
+            #[expect(unsafe_code, reason = "prefetch has no safe form")]
+            // SAFETY: `at < start + len <= values.len()`, and a prefetch never faults.
+            unsafe {
+                std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(values.as_ptr().add(at).cast());
+            }
+            at += 16;
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (values, start, len);
+}
+
+/// Checks that a matrix of `rows` rows of `dim` has that many values.
+#[track_caller]
+pub(crate) fn check_matrix(what: &str, values: &[f32], rows: usize, dim: usize) {
+    assert_eq!(values.len(), rows * dim, "{what} must have {rows} rows of {dim}");
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Numbers for tests, and closeness.
+
+    use rectify_core::rng::Seed;
+
+    /// `n` standard normal numbers of a named stream.
+    pub(crate) fn normals(name: &str, n: usize) -> Vec<f32> {
+        let mut rng = Seed(7).stream(name).rng();
+        (0..n).map(|_| rng.normal() as f32).collect()
+    }
+
+    /// Asserts `|a - b| <= tolerance · max(1, |b|)` everywhere.
+    #[track_caller]
+    pub(crate) fn assert_close(a: &[f32], b: &[f32], tolerance: f32) {
+        assert_eq!(a.len(), b.len());
+        for (i, (x, y)) in a.iter().zip(b).enumerate() {
+            assert!((x - y).abs() <= tolerance * y.abs().max(1.0), "at {i}: {x} against {y}");
+        }
+    }
+
+    /// Lengths around the edges of registers.
+    pub(crate) const LENGTHS: [usize; 12] = [0, 1, 3, 15, 16, 17, 31, 32, 33, 64, 100, 257];
+}

@@ -1,0 +1,64 @@
+//! Why training cannot go on.
+
+use rectify_core::artifact::ArtifactError;
+
+use crate::{OptimizerError, ParamError};
+
+/// A failure of training.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The loss is no longer a number.
+    #[error("epoch {epoch}: the training loss is {loss}; lower the learning rate, or look for non-finite inputs")]
+    NonFiniteLoss {
+        /// Epoch, from 1.
+        epoch: u32,
+        /// NaN or an infinity.
+        loss: f64,
+    },
+    /// The validation metric is not a number.
+    #[error("epoch {epoch}: the validation metric is {metric}, expected a finite number")]
+    NonFiniteMetric {
+        /// Epoch, from 1.
+        epoch: u32,
+        /// NaN or an infinity.
+        metric: f64,
+    },
+    /// A setting out of its range.
+    #[error("{field} is {got}, expected {expected}")]
+    Config {
+        /// The field.
+        field: &'static str,
+        /// Its range, in words.
+        expected: &'static str,
+        /// What was given.
+        got: String,
+    },
+    /// A setting of the optimiser.
+    #[error(transparent)]
+    Optimizer(#[from] OptimizerError),
+    /// A checkpoint of a run with other data, model or settings.
+    #[error(
+        "the checkpoint belongs to another run: {got}, expected {expected}; remove it to start anew, or restore the settings"
+    )]
+    OtherRun {
+        /// This run.
+        expected: String,
+        /// The checkpoint's run.
+        got: String,
+    },
+    /// A checkpoint whose parameters do not fit.
+    #[error(transparent)]
+    Params(#[from] ParamError),
+    /// A checkpoint that cannot be read or written.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// A failure of the model or of its validation.
+    #[error("epoch {epoch}: {source}")]
+    Model {
+        /// Epoch, from 1.
+        epoch: u32,
+        /// The reason.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
