@@ -1,15 +1,25 @@
-//! How good a ranking is: metrics whose names say their convention, intervals, paired tests, and re-ranking.
+//! How good a ranking is: metrics whose names say their convention, protocols, intervals, paired tests, re-ranking.
 //!
 //! - [`Metric`]: `ndcg@20`, `ndcg_hits@20`, `map_min@100`, …; of one user's [`Outcome`], usable alone.
+//! - [`evaluate`], [`evaluate_test`]: a [`System`] on held-out items against [`Candidates`]; gives an [`Evaluation`].
 //! - [`stats`]: bootstrap intervals, paired t-test, Wilcoxon's signed-rank test, on plain slices.
-//! - [`Rerank`]: any retriever's best, scored again by any scorer.
+//! - [`Rerank`]: any retriever's best, scored again by any scorer. [`Latency`], [`bytes_per_item`]: what answers cost.
 
+mod cost;
 mod discount;
+mod error;
+mod evaluate;
+mod evaluation;
 mod metric;
 mod outcome;
+mod ranks;
 mod rerank;
 pub mod stats;
 
+pub use cost::{Latency, bytes_per_item};
+pub use error::{CompareError, EvalError};
+pub use evaluate::{Candidates, System, evaluate, evaluate_test};
+pub use evaluation::{Comparison, Counts, Evaluation, Summary};
 pub use metric::{Cut, Measure, Metric, MetricError};
 pub use outcome::Outcome;
 pub use rerank::Rerank;
