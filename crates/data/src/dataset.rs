@@ -1,5 +1,7 @@
 //! Interactions with everything that travels beside them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Categories, FixedSplit, IdMaps, Interactions, WordCounts};
 
 /// A data set: interactions, the user's own ids, and what else the files tell about items.
@@ -17,4 +19,41 @@ pub struct Dataset {
     pub text: Option<WordCounts>,
     /// The split that the files give, over the same ids.
     pub fixed: Option<FixedSplit>,
+    /// Where it comes from: what was read, merged and removed.
+    pub provenance: Provenance,
+}
+
+/// What became of the rows of the files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Rows read.
+    pub n_rows: u64,
+    /// Rows that repeated a pair of the same part and were merged.
+    pub n_duplicates: u64,
+    /// Pairs of validation and test files that an earlier part had, and that were dropped.
+    pub n_repeated: u64,
+    /// Steps of reading and cleaning, each with what was left after it.
+    pub steps: Vec<Step>,
+}
+
+/// Counts after a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// What was done.
+    pub what: String,
+    /// Users left.
+    pub n_users: usize,
+    /// Items left.
+    pub n_items: usize,
+    /// Pairs left.
+    pub n_interactions: usize,
+}
+
+impl Step {
+    /// Counts of `left`.
+    #[must_use]
+    pub fn of(what: impl Into<String>, left: &Interactions) -> Self {
+        let (n_users, n_items) = (left.n_users(), left.n_items());
+        Self { what: what.into(), n_users, n_items, n_interactions: left.n_interactions() }
+    }
 }

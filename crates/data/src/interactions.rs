@@ -183,6 +183,15 @@ impl Interactions {
         Self::from_rows(self.n_items(), Ragged::new(offsets, items), times, weights)
     }
 
+    /// All pairs of parts over the same ids, which must not share a pair; times and weights stay where every part has them.
+    pub(crate) fn merge<'a>(parts: impl Iterator<Item = &'a Self> + Clone) -> Result<Self, InteractionsError> {
+        let shape = parts.clone().next().map_or((0, 0), |part| (part.n_users(), part.n_items()));
+        let (users, items) = parts.clone().flat_map(Self::pairs).unzip();
+        let times = parts.clone().map(Self::all_times).collect::<Option<Vec<_>>>().map(|times| times.concat());
+        let weights = parts.map(Self::all_weights).collect::<Option<Vec<_>>>().map(|weights| weights.concat());
+        Ok(InteractionsBuilder::from_columns(shape, users, items, times, weights).build()?.0)
+    }
+
     /// Bytes of all arrays.
     #[must_use]
     pub fn size_bytes(&self) -> usize {

@@ -6,7 +6,7 @@ use rectify_core::Violation;
 use rectify_core::artifact::{Array, Artifact, ArtifactError, ArtifactWriter, Element, Overwrite};
 use serde::{Deserialize, Serialize};
 
-use crate::{Categories, Dataset, FixedSplit, IdMap, IdMaps, Interactions, Ragged, WordCounts};
+use crate::{Categories, Dataset, FixedSplit, IdMap, IdMaps, Interactions, Provenance, Ragged, WordCounts};
 
 /// Kind of artifact.
 const KIND: &str = "interactions";
@@ -22,6 +22,7 @@ struct Meta {
     category_names: Option<Vec<String>>,
     n_words: Option<usize>,
     fixed_parts: Vec<String>,
+    provenance: Provenance,
 }
 
 impl Dataset {
@@ -39,6 +40,7 @@ impl Dataset {
             category_names: self.categories.as_ref().map(|categories| categories.names().to_vec()),
             n_words: self.text.as_ref().map(WordCounts::n_words),
             fixed_parts: parts.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            provenance: self.provenance.clone(),
         });
         write_interactions(&mut writer, "", &self.interactions);
         for (name, part) in parts {
@@ -94,7 +96,7 @@ impl Dataset {
                 Some(WordCounts::new(n_words, words, counts))
             }
         };
-        Ok(Self { name: meta.name, interactions, ids, categories, text, fixed })
+        Ok(Self { name: meta.name, interactions, ids, categories, text, fixed, provenance: meta.provenance })
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::builder::{Event, UserMajor};
 use crate::samplers::AliasTable;
-use crate::{Categories, Dataset, Duplicates, IdMap, IdMaps, Ragged};
+use crate::{Categories, Dataset, Duplicates, IdMap, IdMaps, Provenance, Ragged, Step};
 
 /// Users of a chunk: what is held in memory besides the result.
 const CHUNK: usize = 8192;
@@ -144,13 +144,20 @@ impl SyntheticConfig {
         }
         let names = (0..self.n_clusters).map(|cluster| format!("cluster {cluster}")).collect();
         let categories = Categories::new(names, Ragged::from_rows(world.cluster_of.iter().map(|cluster| [*cluster])));
+        let (interactions, _) = rows.finish();
+        let provenance = Provenance {
+            n_rows: interactions.n_interactions() as u64,
+            steps: vec![Step::of("generated", &interactions)],
+            ..Provenance::default()
+        };
         Ok(Dataset {
             name: name.to_owned(),
-            interactions: rows.finish().0,
+            interactions,
             ids: IdMaps { users: IdMap::numbered(self.n_users), items: IdMap::numbered(self.n_items) },
             categories: Some(categories),
             text: None,
             fixed: None,
+            provenance,
         })
     }
 }

@@ -1,0 +1,16 @@
+//! From files to a [`Dataset`].
+
+mod error;
+mod formats;
+mod items;
+mod load;
+mod log;
+mod options;
+mod source;
+mod zip;
+
+pub use error::ReadError;
+pub use items::{ItemFormat, read_categories, read_words};
+pub use load::{Files, PartFile, load, load_path};
+pub use options::{Format, ReadOptions};
+pub use source::Source;
