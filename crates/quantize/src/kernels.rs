@@ -1,0 +1,324 @@
+//! Byte sums of codes over blocks of 64 items, with run-time dispatch.
+//!
+//! A table of 256 bytes fits four 512-bit registers, so 64 look-ups are two two-register permutations and a blend (AVX-512 VBMI);
+//! a table of 16 bytes fits one, and 64 look-ups are one shuffle. All levels compute the same integers.
+
+use crate::layout::BLOCK;
+use crate::quick::{GROUP, QuickTable};
+
+/// Instruction sets the scan is compiled for, fastest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// AVX-512 with byte permutations (VBMI).
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// AVX2: shuffles for four-bit codes, scalar look-ups for bytes.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// Scalar look-ups.
+    Portable,
+}
+
+impl Level {
+    /// The levels this machine runs, fastest first; the last is always `Portable`.
+    pub(crate) fn available() -> Vec<Self> {
+        let mut levels = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vbmi") {
+                levels.push(Self::Avx512);
+            }
+            if is_x86_feature_detected!("avx2") {
+                levels.push(Self::Avx2);
+            }
+        }
+        levels.push(Self::Portable);
+        levels
+    }
+
+    /// The fastest level this machine runs.
+    pub(crate) fn best() -> Self {
+        static BEST: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
+        *BEST.get_or_init(|| Self::available()[0])
+    }
+}
+
+/// Who wants the items of a block.
+pub(crate) trait Visitor {
+    /// Only byte sums of at least this matter to query `q`.
+    fn limit(&self, q: usize) -> u16;
+    /// Bit `i` of `passed`: item `first + i` reached the limit of query `q`.
+    fn visit(&mut self, q: usize, first: usize, passed: u64);
+}
+
+/// Shows `visitor` every block of `blocks` (`[n, planes, 64]`, the first item being `first`) with an item at its limit or above.
+pub(crate) fn scan(
+    level: Level,
+    blocks: &[u8],
+    first: usize,
+    planes: usize,
+    four_bit: bool,
+    tables: &[QuickTable],
+    visitor: &mut impl Visitor,
+) {
+    debug_assert!(blocks.len().is_multiple_of(BLOCK * planes));
+    let width = if four_bit { 32 } else { 256 };
+    debug_assert!(tables.iter().all(|table| table.bytes.len() == planes * width));
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => {
+            #[expect(unsafe_code, reason = "calling a function compiled for an instruction set")]
+            // SAFETY: this level exists only where the features were detected.
+            unsafe {
+                match four_bit {
+                    true => x86::scan_512::<true>(blocks, first, planes, tables, visitor),
+                    false => x86::scan_512::<false>(blocks, first, planes, tables, visitor),
+                }
+            }
+        }
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 if four_bit => {
+            #[expect(unsafe_code, reason = "calling a function compiled for an instruction set")]
+            // SAFETY: as above.
+            unsafe {
+                x86::scan_four_bit_256(blocks, first, planes, tables, visitor);
+            }
+        }
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => {
+            #[expect(unsafe_code, reason = "calling a function compiled for an instruction set")]
+            // SAFETY: as above.
+            unsafe {
+                x86::scan_bytes_256(blocks, first, planes, tables, visitor);
+            }
+        }
+        Level::Portable => scan_plain(blocks, first, planes, four_bit, tables, visitor),
+    }
+}
+
+/// The definition that every level must match.
+#[inline(always)]
+fn block_sums(block: &[u8], table: &[u8], four_bit: bool) -> [u16; BLOCK] {
+    let mut sums = [0; BLOCK];
+    let width = if four_bit { 32 } else { 256 };
+    for (plane, table) in block.chunks_exact(BLOCK).zip(table.chunks_exact(width)) {
+        for (sum, &code) in sums.iter_mut().zip(plane) {
+            *sum += if four_bit {
+                u16::from(table[usize::from(code & 15)]) + u16::from(table[16 + usize::from(code >> 4)])
+            } else {
+                u16::from(table[usize::from(code)])
+            };
+        }
+    }
+    sums
+}
+
+#[inline(always)]
+fn scan_plain(
+    blocks: &[u8],
+    first: usize,
+    planes: usize,
+    four_bit: bool,
+    tables: &[QuickTable],
+    visitor: &mut impl Visitor,
+) {
+    for (b, block) in blocks.chunks_exact(BLOCK * planes).enumerate() {
+        for (q, table) in tables.iter().enumerate() {
+            let limit = visitor.limit(q);
+            let sums = block_sums(block, &table.bytes, four_bit);
+            let passed = sums.iter().enumerate().fold(0, |bits, (i, &sum)| bits | u64::from(sum >= limit) << i);
+            if passed != 0 {
+                visitor.visit(q, first + b * BLOCK, passed);
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::{BLOCK, GROUP, QuickTable, Visitor, scan_plain};
+
+    /// Blocks that share a table's registers.
+    const RUN: usize = 8;
+    /// Blocks between a load and the memory asked for beside it.
+    const AHEAD: usize = 4;
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    fn load(bytes: &[u8]) -> __m512i {
+        debug_assert!(bytes.len() >= BLOCK);
+        #[expect(unsafe_code, reason = "an unaligned vector load")]
+        // SAFETY: every caller passes a slice of at least 64 bytes, cut by `chunks_exact` or a checked range.
+        unsafe {
+            _mm512_loadu_si512(bytes.as_ptr().cast())
+        }
+    }
+
+    /// The bytes of one plane's table, in registers.
+    struct Registers<const FOUR_BIT: bool>([__m512i; 4]);
+
+    impl<const FOUR_BIT: bool> Registers<FOUR_BIT> {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+        fn new(table: &[u8]) -> Self {
+            if FOUR_BIT {
+                #[expect(unsafe_code, reason = "two unaligned vector loads")]
+                // SAFETY: a plane's table has 32 bytes here.
+                let (low, high) = unsafe {
+                    let pointer = table[..32].as_ptr().cast::<__m128i>();
+                    (_mm_loadu_si128(pointer), _mm_loadu_si128(pointer.add(1)))
+                };
+                let (low, high) = (_mm512_broadcast_i32x4(low), _mm512_broadcast_i32x4(high));
+                Self([low, high, low, high])
+            } else {
+                Self([load(&table[..64]), load(&table[64..128]), load(&table[128..192]), load(&table[192..256])])
+            }
+        }
+
+        #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+        fn look_up(&self, codes: __m512i) -> __m512i {
+            let [a, b, c, d] = self.0;
+            if FOUR_BIT {
+                let nibble = _mm512_set1_epi8(15);
+                let low = _mm512_shuffle_epi8(a, _mm512_and_si512(codes, nibble));
+                let high = _mm512_shuffle_epi8(b, _mm512_and_si512(_mm512_srli_epi16::<4>(codes), nibble));
+                _mm512_add_epi8(low, high)
+            } else {
+                // Seven bits choose within two registers, the eighth between the pairs.
+                let low = _mm512_permutex2var_epi8(a, codes, b);
+                let high = _mm512_permutex2var_epi8(c, codes, d);
+                _mm512_mask_blend_epi8(_mm512_movepi8_mask(codes), low, high)
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    pub(super) fn scan_512<const FOUR_BIT: bool>(
+        blocks: &[u8],
+        first: usize,
+        planes: usize,
+        tables: &[QuickTable],
+        visitor: &mut impl Visitor,
+    ) {
+        // A plane holds one codebook's bytes, or two codebooks' half bytes.
+        let planes_per_group = if FOUR_BIT { GROUP / 2 } else { GROUP };
+        let width = if FOUR_BIT { 32 } else { 256 };
+        let block_bytes = BLOCK * planes;
+        for (r, run) in blocks.chunks(RUN * block_bytes).enumerate() {
+            let n_blocks = run.len() / block_bytes;
+            for (q, table) in tables.iter().enumerate() {
+                let limit = visitor.limit(q);
+                let mut passed = [0u64; RUN];
+                if planes <= planes_per_group {
+                    if limit > 255 {
+                        continue;
+                    }
+                    let mut sums = [_mm512_setzero_si512(); RUN];
+                    for (p, table) in table.bytes.chunks_exact(width).enumerate() {
+                        add_plane::<FOUR_BIT>(run, block_bytes, p, table, &mut sums);
+                    }
+                    let limit = _mm512_set1_epi8(limit as i8);
+                    for (passed, sum) in passed[..n_blocks].iter_mut().zip(sums) {
+                        *passed = _mm512_cmpge_epu8_mask(sum, limit);
+                    }
+                } else {
+                    let mut wide = [[_mm512_setzero_si512(); 2]; RUN];
+                    for (g, group) in table.bytes.chunks(planes_per_group * width).enumerate() {
+                        let mut sums = [_mm512_setzero_si512(); RUN];
+                        for (p, table) in group.chunks_exact(width).enumerate() {
+                            add_plane::<FOUR_BIT>(run, block_bytes, g * planes_per_group + p, table, &mut sums);
+                        }
+                        for ([low, high], sum) in wide.iter_mut().zip(sums) {
+                            *low = _mm512_add_epi16(*low, _mm512_cvtepu8_epi16(_mm512_castsi512_si256(sum)));
+                            *high = _mm512_add_epi16(*high, _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64::<1>(sum)));
+                        }
+                    }
+                    let limit = _mm512_set1_epi16(limit as i16);
+                    for (passed, [low, high]) in passed[..n_blocks].iter_mut().zip(wide) {
+                        let low = u64::from(_mm512_cmpge_epu16_mask(low, limit));
+                        *passed = low | u64::from(_mm512_cmpge_epu16_mask(high, limit)) << 32;
+                    }
+                }
+                for (b, &passed) in passed.iter().enumerate() {
+                    if passed != 0 {
+                        visitor.visit(q, first + (r * RUN + b) * BLOCK, passed);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds the table's bytes of one plane to the sums of a run of blocks.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    fn add_plane<const FOUR_BIT: bool>(
+        run: &[u8],
+        block_bytes: usize,
+        plane: usize,
+        table: &[u8],
+        sums: &mut [__m512i; RUN],
+    ) {
+        let registers = Registers::<FOUR_BIT>::new(table);
+        for (sum, block) in sums.iter_mut().zip(run.chunks_exact(block_bytes)) {
+            let codes = &block[plane * BLOCK..][..BLOCK];
+            _mm_prefetch::<_MM_HINT_T0>(codes.as_ptr().wrapping_add(AHEAD * block_bytes).cast());
+            *sum = _mm512_add_epi8(*sum, registers.look_up(load(codes)));
+        }
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn scan_bytes_256(
+        blocks: &[u8],
+        first: usize,
+        planes: usize,
+        tables: &[QuickTable],
+        visitor: &mut impl Visitor,
+    ) {
+        scan_plain(blocks, first, planes, false, tables, visitor);
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn scan_four_bit_256(
+        blocks: &[u8],
+        first: usize,
+        planes: usize,
+        tables: &[QuickTable],
+        visitor: &mut impl Visitor,
+    ) {
+        let nibble = _mm256_set1_epi8(15);
+        for (b, block) in blocks.chunks_exact(BLOCK * planes).enumerate() {
+            for (q, table) in tables.iter().enumerate() {
+                let limit = visitor.limit(q);
+                let mut passed = 0;
+                for half in 0..2 {
+                    // Sums of even and odd items in 16 bits: bytes of several groups would overflow.
+                    let (mut even, mut odd) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+                    for (codes, table) in block.chunks_exact(BLOCK).zip(table.bytes.chunks_exact(32)) {
+                        #[expect(unsafe_code, reason = "unaligned vector loads")]
+                        // SAFETY: a plane has 64 bytes of which half `half` are read, and its table has 32.
+                        let (codes, low, high) = unsafe {
+                            let pointer = table.as_ptr().cast::<__m128i>();
+                            (
+                                _mm256_loadu_si256(codes[half * 32..][..32].as_ptr().cast()),
+                                _mm256_broadcastsi128_si256(_mm_loadu_si128(pointer)),
+                                _mm256_broadcastsi128_si256(_mm_loadu_si128(pointer.add(1))),
+                            )
+                        };
+                        let low = _mm256_shuffle_epi8(low, _mm256_and_si256(codes, nibble));
+                        let high = _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16::<4>(codes), nibble));
+                        let sum = _mm256_add_epi8(low, high);
+                        even = _mm256_add_epi16(even, _mm256_and_si256(sum, _mm256_set1_epi16(255)));
+                        odd = _mm256_add_epi16(odd, _mm256_srli_epi16::<8>(sum));
+                    }
+                    // All sums are far below 2¹⁵, so the signed comparison is right; `limit` 0 becomes "above -1".
+                    let below = _mm256_set1_epi16(limit as i16 - 1);
+                    let even = _mm256_and_si256(_mm256_cmpgt_epi16(even, below), _mm256_set1_epi16(255));
+                    let odd = _mm256_slli_epi16::<8>(_mm256_cmpgt_epi16(odd, below));
+                    passed |= u64::from(_mm256_movemask_epi8(_mm256_or_si256(even, odd)) as u32) << (half * 32);
+                }
+                if passed != 0 {
+                    visitor.visit(q, first + b * BLOCK, passed);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The shared battery, the oracles of the paper's digest, and an exhaustive oracle over awkward shapes.
+
+#![allow(clippy::unwrap_used, reason = "a failure here is the message")]
+
+use proptest::prelude::*;
+use rectify_core::rng::Seed;
+use rectify_core::{Exhaustive, Index, ItemFilter, ItemId, Retriever, Scorer, TopK, testing};
+use rectify_quantize::{CodeIndex, CodeShape, CodesError, Composition};
+
+fn shape(n_codebooks: usize, n_codewords: usize, composition: Composition) -> CodeShape {
+    CodeShape { embedding_dim: 3 * n_codebooks, n_codebooks, n_codewords, composition }
+}
+
+/// Codes drawn from `distinct` rows, so that many items tie.
+fn random_index(seed: u64, n: usize, shape: CodeShape, distinct: u32) -> CodeIndex {
+    let mut rng = Seed(seed).rng();
+    let codebooks: Vec<f32> =
+        (0..shape.n_codebooks * shape.n_codewords * shape.codeword_dim()).map(|_| rng.normal() as f32).collect();
+    let pool: Vec<Vec<u8>> = (0..distinct)
+        .map(|_| (0..shape.n_codebooks).map(|_| rng.below(shape.n_codewords as u32) as u8).collect())
+        .collect();
+    let codes: Vec<u8> = (0..n).flat_map(|_| pool[rng.below(distinct) as usize].clone()).collect();
+    CodeIndex::from_codes(shape, &codebooks, &codes).unwrap()
+}
+
+fn random_queries(seed: u64, n: usize, dim: usize) -> Vec<Vec<f32>> {
+    let mut rng = Seed(seed).stream("queries").rng();
+    (0..n).map(|_| (0..dim).map(|_| rng.normal() as f32).collect()).collect()
+}
+
+fn check(n: usize, shape: CodeShape, distinct: u32) {
+    let index = random_index(3, n, shape, distinct);
+    let queries = random_queries(4, 9, shape.embedding_dim);
+    let queries: Vec<&[f32]> = queries.iter().map(Vec::as_slice).collect();
+    testing::scorer(&index, &queries);
+    testing::retriever(&index, &queries, &testing::Oracle::scorer(&index));
+    testing::index(&index, &queries);
+}
+
+#[test]
+fn index_of_light_rec_shape_conforms() {
+    check(1000, shape(4, 256, Composition::Sum), 1000);
+}
+
+#[test]
+fn index_of_product_codes_conforms() {
+    check(500, shape(8, 16, Composition::Product), 500);
+}
+
+#[test]
+fn index_of_an_odd_number_of_four_bit_codebooks_conforms() {
+    check(130, shape(5, 8, Composition::Sum), 130);
+}
+
+#[test]
+fn index_of_few_distinct_codes_conforms() {
+    check(300, shape(17, 32, Composition::Sum), 2);
+}
+
+#[test]
+fn index_of_one_item_conforms() {
+    check(1, shape(1, 2, Composition::Sum), 1);
+}
+
+#[test]
+fn empty_catalogue_answers_nothing() {
+    let index = CodeIndex::from_codes(shape(1, 2, Composition::Sum), &[0.0; 6], &[]).unwrap();
+    let mut top = TopK::new();
+    index.top_k(&[1.0; 3], 10, &ItemFilter::all(), &mut top).unwrap();
+    assert!(top.hits().is_empty() && index.is_empty());
+}
+
+#[test]
+fn table_look_up_equals_decode_then_dot() {
+    // LightRec digest, oracle 16: within 1e-5 relative.
+    for composition in [Composition::Sum, Composition::Product] {
+        let index = random_index(1, 200, shape(4, 256, composition), 200);
+        let query = &random_queries(1, 1, 12)[0];
+        let (mut score, mut vector) = ([0.0], [0.0; 12]);
+        for item in (0..200).map(ItemId) {
+            index.score_into(query, &[item], &mut score).unwrap();
+            index.decode_into(item, &mut vector).unwrap();
+            let dot: f32 = vector.iter().zip(query).map(|(a, b)| a * b).sum();
+            assert!((dot - score[0]).abs() <= 1e-5 * dot.abs().max(1.0), "{dot} {}", score[0]);
+        }
+    }
+}
+
+#[test]
+fn code_255_survives() {
+    // LightRec digest, oracle 16.
+    let index = CodeIndex::from_codes(shape(1, 256, Composition::Sum), &[0.5; 768], &[255, 0]).unwrap();
+    assert_eq!(index.codes_of(ItemId(0)).unwrap(), [255]);
+}
+
+#[test]
+fn one_codebook_with_a_codeword_an_item_is_exact() {
+    // LightRec digest, oracle 17.
+    let mut rng = Seed(9).rng();
+    let vectors: Vec<f32> = (0..256 * 3).map(|_| rng.normal() as f32).collect();
+    let codes: Vec<u8> = (0..=255).collect();
+    let index = CodeIndex::from_codes(shape(1, 256, Composition::Sum), &vectors, &codes).unwrap();
+    let exact = rectify_core::ExactIndex::build(vectors, 3, &rectify_core::ExactConfig::default()).unwrap();
+    let query = &random_queries(2, 1, 3)[0];
+    let (mut a, mut b) = (TopK::new(), TopK::new());
+    index.top_k(query, 50, &ItemFilter::all(), &mut a).unwrap();
+    exact.top_k(query, 50, &ItemFilter::all(), &mut b).unwrap();
+    assert_eq!(a, b);
+}
+
+#[test]
+fn impossible_shapes_and_values_are_named() {
+    let good = shape(2, 4, Composition::Sum);
+    let try_with = |shape: CodeShape, codebooks: &[f32], codes: &[u8]| {
+        CodeIndex::from_codes(shape, codebooks, codes).map(|_| ()).unwrap_err()
+    };
+    let codebooks = [0.5; 48];
+    for got in [0, 1, 3, 512] {
+        assert_eq!(try_with(CodeShape { n_codewords: got, ..good }, &codebooks, &[]), CodesError::Codewords { got });
+    }
+    assert!(matches!(try_with(CodeShape { n_codebooks: 0, ..good }, &codebooks, &[]), CodesError::Zero { .. }));
+    assert!(matches!(try_with(good, &codebooks[1..], &[]), CodesError::Length { got: 47, expected: 48, .. }));
+    assert!(matches!(try_with(good, &codebooks, &[0]), CodesError::Length { what: "codes", .. }));
+    assert_eq!(
+        try_with(good, &codebooks, &[0, 3, 1, 4]),
+        CodesError::CodeRange { item: 1, codebook: 1, n_codewords: 4, got: 4 }
+    );
+    let mut bad = codebooks;
+    bad[24 + 7] = f32::INFINITY;
+    assert_eq!(try_with(good, &bad, &[]), CodesError::NotFinite { codebook: 1, codeword: 1 });
+    let odd = CodeShape { embedding_dim: 5, composition: Composition::Product, ..good };
+    assert!(matches!(try_with(odd, &codebooks, &[]), CodesError::Subspaces { .. }));
+}
+
+#[test]
+fn queries_that_cannot_be_answered_are_refused() {
+    let index = random_index(1, 10, shape(2, 4, Composition::Sum), 10);
+    let mut top = TopK::new();
+    let mut refuse = |query: &[f32]| index.top_k(query, 1, &ItemFilter::all(), &mut top).unwrap_err().to_string();
+    assert!(refuse(&[1.0; 5]).contains("expected 6"));
+    assert!(refuse(&[1.0, 1.0, f32::NAN, 1.0, 1.0, 1.0]).contains("position 2"));
+    assert!(refuse(&[f32::MAX; 6]).contains("overflow"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn search_equals_a_plain_look_up_of_every_item(
+        seed in any::<u64>(),
+        n in 0usize..400,
+        n_codebooks in 1usize..20,
+        log_w in 1u32..9,
+        distinct in 1u32..300,
+        k in 0usize..500,
+        product in any::<bool>(),
+    ) {
+        let composition = if product { Composition::Product } else { Composition::Sum };
+        let shape = shape(n_codebooks, 1 << log_w, composition);
+        let index = random_index(seed, n, shape, distinct);
+        for query in random_queries(seed, 2, shape.embedding_dim) {
+            let (mut top, mut expected) = (TopK::new(), TopK::new());
+            index.top_k(&query, k, &ItemFilter::all(), &mut top).unwrap();
+            Exhaustive::new(&index).top_k(&query, k, &ItemFilter::all(), &mut expected).unwrap();
+            prop_assert_eq!(&top, &expected);
+        }
+    }
+}
