@@ -8,10 +8,13 @@
 
 mod csr;
 mod dense;
+mod device;
 mod distinct;
 mod error;
+mod graph;
 mod init;
 pub mod kernels;
+pub mod ops;
 mod optimizer;
 pub mod parallel;
 mod state;
@@ -19,10 +22,14 @@ mod store;
 mod table;
 pub mod train;
 
+/// A node of a graph; candle's tensor under our name. Models use its methods through this name, never the crate.
+pub use candle_core::Tensor;
 pub use csr::Csr;
 pub use dense::DenseParam;
+pub use device::{Device, DeviceError};
 pub use distinct::DistinctRows;
 pub use error::{CsrError, OptimizerError, ParamError};
+pub use graph::{Batch, Graph, GraphError, constant};
 pub use init::Init;
 pub use optimizer::{Adagrad, Adam, Optimizer, Sgd};
 pub use store::{DenseKey, ParamStore, RowsKey, Snapshot};

@@ -93,6 +93,18 @@ impl ParamStore {
         &self.dense[key.0].1
     }
 
+    /// Name of a table.
+    #[must_use]
+    pub fn rows_name(&self, key: RowsKey) -> &str {
+        &self.rows[key.0].0
+    }
+
+    /// Name of a dense matrix.
+    #[must_use]
+    pub fn dense_name(&self, key: DenseKey) -> &str {
+        &self.dense[key.0].0
+    }
+
     /// Several tables at once, to be changed.
     ///
     /// # Panics

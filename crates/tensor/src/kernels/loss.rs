@@ -35,6 +35,17 @@ fn bce_with_logits_body<const FMA: bool>(logits: &[f32], targets: &[f32], scale:
 }
 
 #[inline(always)]
+fn logistic_body<const FMA: bool>(margins: &[f32], scale: f32, d_margins: &mut [f32]) -> f64 {
+    assert_eq!(margins.len(), d_margins.len(), "each margin needs a place for its gradient");
+    sum_terms(margins.len(), |range, terms| {
+        for ((x, d), term) in margins[range.clone()].iter().zip(&mut d_margins[range]).zip(terms) {
+            *term = softplus_body::<FMA>(-x);
+            *d = -scale * sigmoid_body::<FMA>(-x);
+        }
+    })
+}
+
+#[inline(always)]
 fn hinge_body<const FMA: bool>(margins: &[f32], target: f32, scale: f32, d_margins: &mut [f32]) -> f64 {
     assert_eq!(margins.len(), d_margins.len(), "each margin needs a place for its gradient");
     sum_terms(margins.len(), |range, terms| {
@@ -57,6 +68,14 @@ kernel! {
     /// If the lengths differ.
     pub fn bce_with_logits / bce_with_logits_at(logits: &[f32], targets: &[f32], scale: f32, d_logits: &mut [f32]) -> f64
         = bce_with_logits_body
+}
+kernel! {
+    /// Logistic loss of margins, BPR's when a margin is a difference of scores: returns `Σ -ln σ(x)` in nats, and writes
+    /// `d_margins = -scale · σ(-x)`.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn logistic / logistic_at(margins: &[f32], scale: f32, d_margins: &mut [f32]) -> f64 = logistic_body
 }
 kernel! {
     /// Hinge: returns `Σ max(0, target - x)`, and writes `d_margins = -scale` where the hinge is active, else 0.
@@ -92,6 +111,18 @@ mod tests {
                     assert_close(&[d[i]], &[0.5 * (1.0 / (1.0 + (-z[i]).exp()) - t[i])], 1e-6);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn logistic_is_cross_entropy_with_target_1_at_every_level() {
+        let x = normals("x", 130);
+        for level in Level::available() {
+            let (mut d, mut want_d) = (vec![0.0; 130], vec![0.0; 130]);
+            let want = bce_with_logits_at(level, &x, &[1.0; 130], 1.0, &mut want_d);
+            let got = logistic_at(level, &x, 1.0, &mut d);
+            assert!((got - want).abs() < 1e-4, "{got} {want}");
+            assert_close(&d, &want_d, 1e-6);
         }
     }
 

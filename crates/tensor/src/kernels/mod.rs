@@ -8,20 +8,24 @@
 
 mod activation;
 mod bpr;
+mod codes;
 mod gemm;
 mod linear;
 mod loss;
+mod softmax;
 mod spmm;
 mod update;
 mod vector;
 
 pub use activation::{log_sigmoid, sigmoid, sigmoid_slice, softplus, softplus_slice};
 pub use bpr::{Pairs, bpr};
+pub use codes::{select_codes, select_codes_backward};
 pub use gemm::{Op, gemm};
 pub use linear::{
     Activation, activation_backward, bias_act, column_sums_add, linear_bias_act, linear_bias_act_backward,
 };
-pub use loss::{bce_with_logits, hinge};
+pub use loss::{bce_with_logits, hinge, logistic};
+pub use softmax::{softmax_cross_entropy, softmax_rows, suffix_log_sum_exp, suffix_log_sum_exp_backward};
 pub(crate) use spmm::{spmm_rows_of, spmm_scatter};
 pub(crate) use update::{
     AdagradStep, AdamConstants, AdamScale, adagrad_dense, adagrad_rows, adam_dense, adam_rows, sgd_dense, sgd_rows,

@@ -2,7 +2,7 @@
 
 use rectify_core::artifact::ArtifactError;
 
-use crate::{OptimizerError, ParamError};
+use crate::{GraphError, OptimizerError, ParamError};
 
 /// A failure of training.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,9 @@ pub enum TrainError {
     /// A checkpoint that cannot be read or written.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
+    /// A failure while a graph was built or walked.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// A failure of the model or of its validation.
     #[error("epoch {epoch}: {source}")]
     Model {
