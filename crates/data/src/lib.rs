@@ -3,12 +3,15 @@
 mod builder;
 mod clean;
 mod dataset;
+mod describe;
 mod features;
 mod holdout;
 mod ids;
 mod interactions;
+mod manifest;
 mod ragged;
 pub mod read;
+mod recipe;
 pub mod samplers;
 mod saved;
 mod split;
@@ -17,12 +20,17 @@ mod synthetic;
 pub use builder::{Duplicates, InteractionsBuilder, InteractionsError};
 pub use clean::{CleanError, Cleaning, KCore, clean};
 pub use dataset::{Dataset, Provenance, Step};
+pub use describe::{Description, Quantiles, describe};
 pub use features::{Categories, WordCounts};
 pub use holdout::{Holdout, SealedTest, Split};
 pub use ids::{IdMap, IdMaps};
 pub use interactions::Interactions;
+pub use manifest::{
+    ArchiveEntry, Expected, FileCheck, FileEntry, Manifest, ManifestError, Role, search_dirs, user_cache_dir,
+};
 pub use ragged::Ragged;
 pub use read::{Format, ReadError, ReadOptions, load_path};
+pub use recipe::{PrepareError, Prepared, Recipe};
 pub use split::{
     Amount, ColdItems, FilesSplit, FixedSplit, PerUser, Pick, Protocol, Rounding, SplitError, UserDisjoint, split,
 };

@@ -49,8 +49,12 @@ pub enum Files {
 /// A file that cannot be read or is not of the format; a folder in which parts are missing or double.
 pub fn load_path(path: &Path, format: Format, options: &ReadOptions) -> Result<Dataset, ReadError> {
     let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-    let files = if path.is_dir() { find_parts(path)? } else { Files::Whole(Source::from(path).into()) };
-    load(&name, &files, format, options, Duplicates::default())
+    load(&name, &find_files(path)?, format, options, Duplicates::default())
+}
+
+/// The file itself, or the parts in a folder.
+pub(crate) fn find_files(path: &Path) -> Result<Files, ReadError> {
+    if path.is_dir() { find_parts(path) } else { Ok(Files::Whole(Source::from(path).into())) }
 }
 
 /// Reads interactions.
