@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use super::first_pass::{FirstPass, block_lines};
+use super::lines::{Line, Lines};
 use super::{ExactConfig, ExactIndex};
 use crate::artifact::{Artifact, ArtifactError, ArtifactWriter, Overwrite};
+use crate::simd::LANES;
 use crate::{Index, ItemId, Retriever, Violation};
 
 const KIND: &str = "exact-index";
@@ -11,13 +14,18 @@ const VERSION: u32 = 1;
 
 impl Index for ExactIndex {
     fn size_bytes(&self) -> usize {
-        size_of_val(self.rows())
+        size_of_val(self.rows()) + self.first_pass.as_ref().map_or(0, FirstPass::size_bytes)
     }
 
     fn save(&self, path: &Path, overwrite: Overwrite) -> Result<(), ArtifactError> {
         let mut writer = ArtifactWriter::new(KIND, VERSION);
         writer.config(&self.config);
-        writer.array("rows", &[Retriever::n_items(self), self.dim], self.rows());
+        let n = Retriever::n_items(self);
+        writer.array("rows", &[n, self.dim], self.rows());
+        if let Some(pass) = &self.first_pass {
+            let shape = [n.div_ceil(LANES), block_lines(self.dim), size_of::<Line>()];
+            writer.array("first_pass", &shape, bytemuck::cast_slice::<_, u8>(&pass.lines));
+        }
         writer.save(path, overwrite)
     }
 
@@ -32,7 +40,13 @@ impl Index for ExactIndex {
             let problem = format!("array has shape {shape:?}, expected at most 2^32 - 1 rows and dim at least 1");
             return Err(artifact.field_error("rows", problem));
         }
-        let index = Self { dim, rows, config };
+        let first_pass = if config.first_pass && FirstPass::longest(&rows, dim).is_some() {
+            let shape = [n.div_ceil(LANES), block_lines(dim), size_of::<Line>()];
+            Some(FirstPass { lines: Lines::from_file(artifact.array_shaped("first_pass", &shape)?) })
+        } else {
+            None
+        };
+        let index = Self { dim, rows, first_pass, config };
         artifact.reject(index.validate())?;
         Ok(index)
     }
@@ -49,6 +63,14 @@ impl Index for ExactIndex {
                     self.rows[at]
                 ),
             });
+        } else if let Some(pass) = &self.first_pass {
+            match FirstPass::longest(&self.rows, self.dim) {
+                Some(longest) => violations.extend(pass.validate(&self.rows, self.dim, longest)),
+                None => violations.push(Violation {
+                    field: "first_pass".into(),
+                    problem: "rows of these lengths can have none".into(),
+                }),
+            }
         }
         violations
     }

@@ -1,0 +1,95 @@
+//! The best items of some queries: the first pass where it applies, then f32.
+
+use super::first_pass::{Candidates, CodedQuery, Prune};
+use super::scan::{Scan, ScoreRows};
+use super::{ExactIndex, QUERIES};
+use crate::simd::Level;
+use crate::{Hit, ItemFilter, ItemId, Retriever, Selector, TopK};
+
+impl ExactIndex {
+    /// Scores of known items for a checked query.
+    pub(super) fn score_at(&self, level: Level, query: &[f32], items: &[ItemId], out: &mut [f32]) {
+        level.run(ScoreRows { query, row: |i: usize| self.row_at(items[i].index()), out });
+    }
+
+    /// Answers checked queries; `filters` and `out` have one entry a query.
+    pub(super) fn search(
+        &self,
+        level: Level,
+        queries: &[&[f32]],
+        k: usize,
+        filters: &[&ItemFilter<'_>],
+        out: &mut [TopK],
+    ) {
+        let n = Retriever::n_items(self);
+        let k = k.min(n);
+        if k == 0 {
+            out.iter_mut().for_each(TopK::clear);
+            return;
+        }
+        let kept = self.candidates(level, queries, k, filters);
+        let mut selector = Selector::new(k);
+        let mut scores = Vec::new();
+        let mut rest = Vec::new();
+        for (q, kept) in kept.iter().enumerate() {
+            let Some(items) = kept else {
+                rest.push(q);
+                continue;
+            };
+            scores.resize(items.len(), 0.0);
+            self.score_at(level, queries[q], items, &mut scores);
+            for (&item, &score) in items.iter().zip(&scores) {
+                selector.push(Hit::new(item, score));
+            }
+            selector.finish_into(&mut out[q]);
+        }
+        if rest.is_empty() {
+            return;
+        }
+
+        let mut tiles = vec![[0.0; QUERIES]; rest.len().div_ceil(QUERIES) * self.dim];
+        for (at, &q) in rest.iter().enumerate() {
+            let tile = &mut tiles[at / QUERIES * self.dim..][..self.dim];
+            for (to, y) in tile.iter_mut().zip(queries[q]) {
+                to[at % QUERIES] = *y;
+            }
+        }
+        let filters: Vec<&ItemFilter<'_>> = rest.iter().map(|&q| filters[q]).collect();
+        let mut selectors = vec![selector; rest.len()];
+        level.run(Scan {
+            rows: &self.rows,
+            dim: self.dim,
+            tiles: &tiles,
+            filters: &filters,
+            selectors: &mut selectors,
+        });
+        for (&q, mut selector) in rest.iter().zip(selectors) {
+            selector.finish_into(&mut out[q]);
+        }
+    }
+
+    /// For each query the items that may be among the best, or `None` where that takes the f32 scan.
+    pub(super) fn candidates(
+        &self,
+        level: Level,
+        queries: &[&[f32]],
+        k: usize,
+        filters: &[&ItemFilter<'_>],
+    ) -> Vec<Option<Vec<ItemId>>> {
+        let n = Retriever::n_items(self);
+        let mut kept = vec![None; queries.len()];
+        let Some(pass) = &self.first_pass else { return kept };
+        // A long list leaves little to prune.
+        if k > n / 16 {
+            return kept;
+        }
+        let (at, coded): (Vec<usize>, Vec<CodedQuery>) =
+            queries.iter().enumerate().filter_map(|(q, query)| Some((q, CodedQuery::new(query)?))).unzip();
+        let mut candidates: Vec<Candidates<'_>> = at.iter().map(|&q| Candidates::new(k, n, filters[q])).collect();
+        level.run(Prune::new(pass, n, &coded, &mut candidates));
+        for (q, candidates) in at.into_iter().zip(candidates) {
+            kept[q] = candidates.finish();
+        }
+        kept
+    }
+}
