@@ -7,7 +7,8 @@ use super::{kernel, mul_add};
 
 /// `eˣ`; 0 below -87.3, `e^88` above 88 (all our uses have x <= 0 or subtract a maximum).
 #[inline(always)]
-pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
+#[must_use]
+pub fn exp<const FMA: bool>(x: f32) -> f32 {
     // 1.5 · 2²³: adding it rounds to an integer that then stands in the low mantissa bits.
     const ROUND: f32 = 12_582_912.0;
     let clamped = x.clamp(-87.3, 88.0);
@@ -29,7 +30,8 @@ pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
 
 /// `ln x` for positive, normal `x`.
 #[inline(always)]
-pub(crate) fn ln<const FMA: bool>(x: f32) -> f32 {
+#[must_use]
+pub fn ln<const FMA: bool>(x: f32) -> f32 {
     // Mantissa in [√½, √2), so that the polynomial stays near 0.
     let bits = x.to_bits().wrapping_sub(0x3f35_04f3);
     let e = ((bits as i32) >> 23) as f32;

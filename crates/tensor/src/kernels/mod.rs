@@ -32,6 +32,15 @@ pub(crate) use update::{
 };
 pub use vector::{add_assign, axpy, dot, dots, gather_rows, scale, scatter_add_rows, squared_norm};
 
+/// What another crate's kernels are made of; for its kernel modules only.
+///
+/// `FMA` says whether the code runs where multiply and add fuse; [`kernel!`](crate::kernel) fills it in.
+pub mod simd {
+    pub use super::activation::{exp, ln};
+    pub use super::mul_add;
+    pub use crate::kernel;
+}
+
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The instruction set that kernels run with.
@@ -96,6 +105,26 @@ impl Level {
 /// Compiles one generic body (`fn body<const FMA: bool>`, `#[inline(always)]`) for every level, and picks one at run time.
 ///
 /// The second name takes the level as its first argument, for tests.
+///
+/// ```
+/// use rectify_tensor::kernels::{Level, simd};
+///
+/// #[inline(always)]
+/// fn body<const FMA: bool>(x: f32, y: &mut [f32]) {
+///     for y in y {
+///         *y = simd::mul_add::<FMA>(x, *y, 1.0);
+///     }
+/// }
+/// simd::kernel! {
+///     /// `y ← x · y + 1`.
+///     pub fn times_plus_one / times_plus_one_at(x: f32, y: &mut [f32]) = body
+/// }
+/// let mut y = [1.0, 2.0];
+/// times_plus_one(3.0, &mut y);
+/// times_plus_one_at(Level::Scalar, 3.0, &mut y);
+/// assert_eq!(y, [13.0, 22.0]);
+/// ```
+#[macro_export]
 macro_rules! kernel {
     (
         $(#[$meta:meta])*
@@ -140,11 +169,12 @@ macro_rules! kernel {
         }
     };
 }
-pub(crate) use kernel;
+pub(crate) use crate::kernel;
 
 /// `a · b + c`, fused where the level has it in hardware (the library call that scalar code would make is slow).
 #[inline(always)]
-pub(crate) fn mul_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+#[must_use]
+pub fn mul_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
