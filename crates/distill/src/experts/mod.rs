@@ -1,0 +1,11 @@
+//! Distillation experts (DE): small decoders that rebuild the teacher's hidden vectors from the student's.
+
+mod block;
+mod config;
+mod model;
+mod selection;
+#[cfg(test)]
+mod tests;
+
+pub use config::{ExpertsConfig, Selection};
+pub use model::{Experts, ExpertsWorkspace};

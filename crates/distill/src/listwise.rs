@@ -1,0 +1,519 @@
+//! Losses on whole lists: relaxed ranking (RRD), list-wise likelihood (ListMLE), and list-wise rank distillation.
+
+use rectify_tensor::kernels::simd::kernel;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{check_len, check_rows};
+use crate::math::{Real, max_of, min_of, sum_by};
+use crate::{ConfigError, LossError};
+
+/// How many items a list of [`relaxed_ranking`] has of each kind; interesting ones come first, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListShape {
+    /// Interesting items (`K`), at least 1.
+    pub n_interesting: usize,
+    /// Uninteresting items (`L`), may be 0.
+    pub n_uninteresting: usize,
+}
+
+impl ListShape {
+    /// Length of a list, `K + L`.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.n_interesting + self.n_uninteresting
+    }
+
+    /// Whether lists have no items.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Relaxed ranking distillation: keeps the order of the interesting items and puts them above the others, whose own
+/// order is ignored.
+///
+/// DE-RRD (Kang et al., CIKM 2020), Eq. 9: `p = ∏ₖ exp(aₖ) / (Σ_{i=k..K} exp aᵢ + Σ_{j=1..L} exp bⱼ)`, with the
+/// student's scores `a₁ … a_K` of the interesting items in the teacher's order and `b₁ … b_L` of the others.
+///
+/// - **Shapes**: `scores` (users, K + L), each row `a₁ … a_K b₁ … b_L`; `grads` the same.
+/// - **Returns** the sum over users of `-ln p`, in nats; **writes** `weight ·` its gradient:
+///   `∂/∂aᵢ = -1 + Σ_{k≤i} exp(aᵢ) / D_k`, `∂/∂bⱼ = Σ_k exp(bⱼ) / D_k`, where `D_k` is the k-th denominator. Each row's
+///   gradient sums to zero. O(K + L) a user, by one suffix sum and one prefix sum.
+/// - **Edges**: no users give 0. L = 0 is [`list_mle`]. Finite for any finite scores; a NaN score makes its row NaN.
+/// - **Reading**: the text prints the second sum from j = K, which counts item K twice; it starts at K + 1. The text
+///   averages over the users of a batch, the authors' code sums; we sum, as the published λ are fitted to sums.
+///
+/// # Errors
+/// K = 0, scores that are no whole rows, gradients of another size.
+///
+/// ```
+/// use rectify_distill::{ListShape, relaxed_ranking};
+///
+/// let shape = ListShape { n_interesting: 3, n_uninteresting: 2 };
+/// let scores = [2.0, 1.0, 0.5, /* uninteresting: */ 0.0, -1.0];
+/// let mut grads = [0.0; 5];
+/// let loss = relaxed_ranking(&scores, shape, 1.0, &mut grads)?;
+/// assert!((loss - 1.925_135_8).abs() < 1e-6);
+/// assert!(grads.iter().sum::<f32>().abs() < 1e-6);
+/// # Ok::<(), rectify_distill::LossError>(())
+/// ```
+pub fn relaxed_ranking(scores: &[f32], shape: ListShape, weight: f32, grads: &mut [f32]) -> Result<f64, LossError> {
+    check_lists(scores, shape, grads)?;
+    Ok(ranked_likelihood(scores, shape.len(), shape.n_interesting, shape.len(), weight, grads))
+}
+
+/// Ablation (d) of DE-RRD, *full ranking*: the likelihood of the complete order of all K + L items.
+///
+/// As [`relaxed_ranking`], but the uninteresting items must stand in the teacher's order too
+/// ([`DrawnLists::sort_uninteresting`](crate::sampling::DrawnLists::sort_uninteresting)). DE-RRD, section 5.3.
+///
+/// # Errors
+/// As [`relaxed_ranking`].
+pub fn full_ranking(scores: &[f32], shape: ListShape, weight: f32, grads: &mut [f32]) -> Result<f64, LossError> {
+    check_lists(scores, shape, grads)?;
+    Ok(ranked_likelihood(scores, shape.len(), shape.len(), shape.len(), weight, grads))
+}
+
+/// Ablation (e) of DE-RRD, *interesting ranking*: the likelihood of the order of the K interesting items alone.
+///
+/// As [`relaxed_ranking`] with the uninteresting scores left out; their gradients are 0. DE-RRD, section 5.3.
+///
+/// # Errors
+/// As [`relaxed_ranking`].
+pub fn interesting_ranking(scores: &[f32], shape: ListShape, weight: f32, grads: &mut [f32]) -> Result<f64, LossError> {
+    check_lists(scores, shape, grads)?;
+    Ok(ranked_likelihood(scores, shape.len(), shape.n_interesting, shape.n_interesting, weight, grads))
+}
+
+/// List-wise likelihood of an order: `-Σₖ [sₖ - ln Σ_{i≥k} exp sᵢ]`.
+///
+/// ListMLE (Xia et al., "Listwise approach to learning to rank", ICML 2008), Eq. 9 with φ = exp.
+///
+/// - **Shapes**: `scores` (lists, `list_len`), each row in the order to be learned; `grads` the same.
+/// - **Returns** the sum over lists, in nats; **writes** `weight ·` its gradient.
+/// - **Edges**: lists of one item have loss 0.
+///
+/// # Errors
+/// `list_len` 0, scores that are no whole rows, gradients of another size.
+pub fn list_mle(scores: &[f32], list_len: usize, weight: f32, grads: &mut [f32]) -> Result<f64, LossError> {
+    full_ranking(scores, ListShape { n_interesting: list_len, n_uninteresting: 0 }, weight, grads)
+}
+
+fn check_lists(scores: &[f32], shape: ListShape, grads: &[f32]) -> Result<(), LossError> {
+    ConfigError::check(shape.n_interesting > 0, "n_interesting", "at least 1", shape.n_interesting)?;
+    check_rows("scores", shape.len(), scores.len())?;
+    check_len("gradients of scores", scores.len(), grads.len())
+}
+
+kernel! {
+    /// All three likelihoods: of each row of `len` scores, the first `used` take part, the first `ranked` in order.
+    fn ranked_likelihood / ranked_likelihood_at(
+        scores: &[f32], len: usize, ranked: usize, used: usize, weight: f32, grads: &mut [f32],
+    ) -> f64 = ranked_likelihood_f32
+}
+
+#[inline(always)]
+fn ranked_likelihood_f32<const FMA: bool>(
+    scores: &[f32],
+    len: usize,
+    ranked: usize,
+    used: usize,
+    weight: f32,
+    grads: &mut [f32],
+) -> f64 {
+    ranked_likelihood_body::<f32, FMA>(scores, len, ranked, used, weight, grads)
+}
+
+#[inline(always)]
+fn ranked_likelihood_body<R: Real, const FMA: bool>(
+    scores: &[R],
+    len: usize,
+    ranked: usize,
+    used: usize,
+    weight: R,
+    grads: &mut [R],
+) -> f64 {
+    let mut denominators = vec![R::ZERO; ranked];
+    let mut total = 0.0;
+    for (row, grad) in scores.chunks_exact(len).zip(grads.chunks_exact_mut(len)) {
+        let (grad, unused) = grad.split_at_mut(used);
+        unused.fill(R::ZERO);
+        let row = &row[..used];
+        let max = max_of(row);
+        let loss = if max - min_of(row) <= R::SAFE_RANGE {
+            one_shift::<R, FMA>(row, max, &mut denominators, weight, grad)
+        } else {
+            log_domain::<R, FMA>(row, &mut denominators, weight, grad)
+        };
+        total += loss.wide();
+    }
+    total
+}
+
+/// One list whose scores lie close together: every exponential is taken once, relative to the largest score.
+#[inline(always)]
+fn one_shift<R: Real, const FMA: bool>(row: &[R], max: R, denominators: &mut [R], weight: R, grad: &mut [R]) -> R {
+    for (e, s) in grad.iter_mut().zip(row) {
+        *e = (*s - max).exp::<FMA>();
+    }
+    let (ranked, tail) = grad.split_at_mut(denominators.len());
+    let mut suffix = sum_by(tail, |e| e);
+    for (d, e) in denominators.iter_mut().zip(&*ranked).rev() {
+        suffix += *e;
+        *d = suffix;
+    }
+    let losses = row.iter().zip(&mut *denominators);
+    let mut prefix = R::ZERO;
+    for ((_, d), e) in losses.zip(ranked.iter_mut()) {
+        prefix += R::ONE / *d;
+        *e = weight * (*e * prefix - R::ONE);
+    }
+    let factor = weight * prefix;
+    for e in tail {
+        *e *= factor;
+    }
+    for (d, s) in denominators.iter_mut().zip(row) {
+        *d = d.ln::<FMA>() - (*s - max);
+    }
+    sum_by(denominators, |d| d)
+}
+
+/// One list of far-apart scores: suffix log-sum-exp of scores, prefix log-sum-exp of negative log-denominators.
+#[inline(always)]
+fn log_domain<R: Real, const FMA: bool>(row: &[R], denominators: &mut [R], weight: R, grad: &mut [R]) -> R {
+    let (ranked, tail) = row.split_at(denominators.len());
+    let mut max = max_of(tail);
+    let mut sum = sum_by(tail, |s| (s - max).exp::<FMA>());
+    for (d, s) in denominators.iter_mut().zip(ranked).rev() {
+        if *s > max {
+            sum = sum * (max - *s).exp::<FMA>() + R::ONE;
+            max = *s;
+        } else {
+            sum += (*s - max).exp::<FMA>();
+        }
+        *d = max + sum.ln::<FMA>();
+    }
+    let mut prefix = R::of(f64::NEG_INFINITY);
+    let mut loss = R::ZERO;
+    let (grad_ranked, grad_tail) = grad.split_at_mut(ranked.len());
+    for ((g, s), d) in grad_ranked.iter_mut().zip(ranked).zip(&*denominators) {
+        loss += *d - *s;
+        // Denominators fall with k, so the newest term is the largest.
+        prefix = (R::ONE + (prefix + *d).exp::<FMA>()).ln::<FMA>() - *d;
+        *g = weight * ((*s + prefix).exp::<FMA>() - R::ONE);
+    }
+    for (g, s) in grad_tail.iter_mut().zip(tail) {
+        *g = weight * (*s + prefix).exp::<FMA>();
+    }
+    loss
+}
+
+/// List-wise rank distillation: the cross entropy between the teacher's and the student's law over a list.
+///
+/// DGCN-BinCF (Wang et al., IJCAI 2019), Eq. 15, and LightRec (Lian et al., WWW 2020), section 3.4.2:
+/// `-Σ_{i∈S} softmax_S(tᵢ / T) ln softmax_S(sᵢ / T)`.
+///
+/// - **Shapes**: `student`, `teacher`, `grads` (n); list `j` is `offsets[j]..offsets[j + 1]`, so lists may differ in
+///   length: a user's positives, or its drawn negatives.
+/// - **Returns** the sum over lists, in nats; **writes** `weight ·` its gradient, `(softmax(s/T) - softmax(t/T)) / T`.
+///   Multiply `weight` by T² to keep gradients alike at all temperatures.
+/// - **Edges**: lists of one item or none have loss 0. Equal laws leave the teacher's entropy, with gradient 0.
+/// - **Reading**: Eq. 15 sums over pairs; the softmax must run over the items of one user.
+///
+/// # Errors
+/// A temperature that is not positive and finite; offsets that do not ascend from 0 to n; sizes that differ.
+pub fn list_distillation(
+    student: &[f32],
+    teacher: &[f32],
+    offsets: &[usize],
+    temperature: f32,
+    weight: f32,
+    grads: &mut [f32],
+) -> Result<f64, LossError> {
+    ConfigError::check(
+        temperature > 0.0 && temperature.is_finite(),
+        "temperature",
+        "positive and finite",
+        temperature,
+    )?;
+    check_len("teacher scores", student.len(), teacher.len())?;
+    check_len("gradients of scores", student.len(), grads.len())?;
+    let n_scores = student.len();
+    let ends_right = offsets.first() == Some(&0) && offsets.last() == Some(&n_scores);
+    if let Some(at) = offsets.windows(2).position(|w| w[0] > w[1]) {
+        return Err(LossError::Offsets { position: at + 1, n_scores });
+    }
+    if !ends_right {
+        let position = if offsets.first() == Some(&0) { offsets.len() - 1 } else { 0 };
+        return Err(LossError::Offsets { position, n_scores });
+    }
+    Ok(list_cross_entropy(student, teacher, offsets, temperature, weight, grads))
+}
+
+kernel! {
+    fn list_cross_entropy / list_cross_entropy_at(
+        student: &[f32], teacher: &[f32], offsets: &[usize], temperature: f32, weight: f32, grads: &mut [f32],
+    ) -> f64 = list_cross_entropy_f32
+}
+
+#[inline(always)]
+fn list_cross_entropy_f32<const FMA: bool>(
+    student: &[f32],
+    teacher: &[f32],
+    offsets: &[usize],
+    temperature: f32,
+    weight: f32,
+    grads: &mut [f32],
+) -> f64 {
+    list_cross_entropy_body::<f32, FMA>(student, teacher, offsets, temperature, weight, grads)
+}
+
+#[inline(always)]
+fn list_cross_entropy_body<R: Real, const FMA: bool>(
+    student: &[R],
+    teacher: &[R],
+    offsets: &[usize],
+    temperature: R,
+    weight: R,
+    grads: &mut [R],
+) -> f64 {
+    let scale = R::ONE / temperature;
+    let longest = offsets.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0);
+    let mut law = vec![R::ZERO; longest];
+    let mut total = 0.0;
+    for list in offsets.windows(2).map(|w| w[0]..w[1]).filter(|list| !list.is_empty()) {
+        let (s, t, g) = (&student[list.clone()], &teacher[list.clone()], &mut grads[list]);
+        let law = &mut law[..s.len()];
+        let (s_max, t_max) = (max_of(s), max_of(t));
+        for (p, t) in law.iter_mut().zip(t) {
+            *p = ((*t - t_max) * scale).exp::<FMA>();
+        }
+        for (q, s) in g.iter_mut().zip(s) {
+            *q = ((*s - s_max) * scale).exp::<FMA>();
+        }
+        let (p_sum, q_sum) = (sum_by(law, |p| p), sum_by(g, |q| q));
+        let log_q_sum = q_sum.ln::<FMA>();
+        let mut loss = R::ZERO;
+        for ((q, p), s) in g.iter_mut().zip(&*law).zip(s) {
+            let p = *p / p_sum;
+            loss += p * (log_q_sum - (*s - s_max) * scale);
+            *q = weight * scale * (*q / q_sum - p);
+        }
+        total += loss.wide();
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rectify_tensor::kernels::Level;
+
+    use super::*;
+    use crate::math::testing::{assert_close, assert_gradient, narrow, normals};
+
+    const ORACLE: [f32; 5] = [2.0, 1.0, 0.5, 0.0, -1.0];
+    const SHAPE: ListShape = ListShape { n_interesting: 3, n_uninteresting: 2 };
+
+    fn loss_of(scores: &[f32]) -> f64 {
+        relaxed_ranking(scores, SHAPE, 1.0, &mut [0.0; 5]).unwrap()
+    }
+
+    /// The formula as printed (with the sum from K + 1), term by term.
+    fn naive(row: &[f64], ranked: usize, used: usize) -> f64 {
+        (0..ranked).map(|k| row[k..used].iter().map(|s| (s - row[k]).exp()).sum::<f64>().ln()).sum()
+    }
+
+    #[test]
+    fn the_worked_example_of_five_items_comes_out() {
+        let mut grads = [0.0; 5];
+        let loss = relaxed_ranking(&ORACLE, SHAPE, 1.0, &mut grads).unwrap();
+        assert!((loss - 1.925_135_8).abs() < 5e-7, "{loss}");
+        assert_close(&grads, &[-0.436_979, -0.318_885, -0.040_334, 0.582_067, 0.214_131], 1e-6);
+        assert!(grads.iter().sum::<f32>().abs() < 1e-6);
+        // Term by term: a list of one ranked item against those behind it.
+        for (k, want) in [(0, 0.574_437_9), (1, 0.746_567_3), (2, 0.604_130_6)] {
+            let shape = ListShape { n_interesting: 1, n_uninteresting: 4 - k };
+            let term = relaxed_ranking(&ORACLE[k..], shape, 1.0, &mut grads[k..]).unwrap();
+            assert!((term - want).abs() < 2e-7, "{term}");
+        }
+    }
+
+    #[test]
+    fn shifting_all_scores_or_swapping_uninteresting_ones_changes_nothing_and_swapping_interesting_ones_does() {
+        assert!((loss_of(&ORACLE.map(|s| s + 10.0)) - 1.925_135_8).abs() < 2e-6);
+        assert!((loss_of(&[2.0, 1.0, 0.5, -1.0, 0.0]) - 1.925_135_8).abs() < 5e-7);
+        assert!((loss_of(&[1.0, 2.0, 0.5, 0.0, -1.0]) - 2.520_918_1).abs() < 5e-7);
+    }
+
+    #[test]
+    fn the_denominator_does_not_count_item_k_twice() {
+        let literal: f64 = (0..3)
+            .map(|k| {
+                let interesting: f64 = ORACLE[k..3].iter().map(|s| f64::from(*s).exp()).sum();
+                let others: f64 = ORACLE[2..].iter().map(|s| f64::from(*s).exp()).sum();
+                (interesting + others).ln() - f64::from(ORACLE[k])
+            })
+            .sum();
+        assert!((literal - 2.732_196_9).abs() < 1e-6);
+        assert!((loss_of(&ORACLE) - literal).abs() > 0.5);
+    }
+
+    #[test]
+    fn one_item_of_each_kind_is_bpr_and_equal_scores_give_factorials() {
+        let pair = ListShape { n_interesting: 1, n_uninteresting: 1 };
+        let loss = relaxed_ranking(&[1.5, -0.5], pair, 1.0, &mut [0.0; 2]).unwrap();
+        assert!((loss - 0.126_928_0).abs() < 1e-7);
+        let four = ListShape { n_interesting: 2, n_uninteresting: 2 };
+        let loss = relaxed_ranking(&[0.3; 4], four, 1.0, &mut [0.0; 4]).unwrap();
+        assert!((loss - (4f64.ln() + 3f64.ln())).abs() < 1e-6);
+    }
+
+    #[test]
+    fn ablations_d_and_e_give_their_published_values() {
+        let mut grads = [9.0; 5];
+        assert!((full_ranking(&ORACLE, SHAPE, 1.0, &mut grads).unwrap() - 2.238_397_5).abs() < 5e-7);
+        assert!((list_mle(&ORACLE, 5, 1.0, &mut grads).unwrap() - 2.238_397_5).abs() < 5e-7);
+        assert!((interesting_ranking(&ORACLE, SHAPE, 1.0, &mut grads).unwrap() - 0.938_445_8).abs() < 5e-7);
+        assert_eq!(grads[3..], [0.0, 0.0]);
+    }
+
+    #[test]
+    fn all_three_gradients_match_central_differences() {
+        for (k, used, len) in [(3, 5, 5), (5, 5, 5), (3, 3, 5), (1, 40, 40), (40, 80, 80)] {
+            for spread in [1.0, 100.0] {
+                let row: Vec<f64> = normals("row", len).iter().map(|x| x * spread).collect();
+                // Far apart scores make terms of which differences see nothing but rounding.
+                let mut grads = vec![0.0; len];
+                let loss = ranked_likelihood_body::<f64, false>(&row, len, k, used, 1.0, &mut grads);
+                assert!((loss - naive(&row, k, used)).abs() <= 1e-12 * loss.max(1.0));
+                assert_gradient(&row, &grads, |row| naive(row, k, used));
+            }
+        }
+    }
+
+    #[test]
+    fn every_level_and_both_paths_agree_with_double_precision() {
+        for (k, used, len) in [(3, 5, 5), (17, 17, 17), (40, 80, 80), (16, 16, 33)] {
+            for spread in [0.1, 3.0, 40.0] {
+                let scores: Vec<f64> = normals("scores", 7 * len).iter().map(|x| x * spread).collect();
+                let narrow = narrow(&scores);
+                let wide: Vec<f64> = narrow.iter().map(|x| f64::from(*x)).collect();
+                let mut want = vec![0.0; wide.len()];
+                let want_loss = ranked_likelihood_body::<f64, false>(&wide, len, k, used, 0.5, &mut want);
+                for level in [Level::Scalar, Level::Avx2, Level::Avx512] {
+                    let mut grads = vec![f32::NAN; narrow.len()];
+                    let loss = ranked_likelihood_at(level, &narrow, len, k, used, 0.5, &mut grads);
+                    assert!((loss - want_loss).abs() <= 1e-5 * want_loss.max(1.0), "{loss} against {want_loss}");
+                    assert_close(&grads, &want, if spread > 10.0 { 2e-4 } else { 1e-5 });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn scores_of_plus_and_minus_100_stay_finite() {
+        for scores in [[100.0, -100.0, 100.0, -100.0, 100.0], [-100.0, 100.0, -100.0, 100.0, -100.0], [100.0; 5]] {
+            for loss in [relaxed_ranking, full_ranking, interesting_ranking] {
+                let mut grads = [f32::NAN; 5];
+                let value = loss(&scores, SHAPE, 1.0, &mut grads).unwrap();
+                assert!(value.is_finite() && grads.iter().all(|g| g.is_finite()), "{value} {grads:?}");
+                let sum: f32 = grads.iter().sum();
+                assert!(sum.abs() < 1e-4, "{sum}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_users_give_no_loss_and_wrong_shapes_are_errors() {
+        assert_eq!(relaxed_ranking(&[], SHAPE, 1.0, &mut []), Ok(0.0));
+        assert!(matches!(
+            relaxed_ranking(&[0.0; 7], SHAPE, 1.0, &mut [0.0; 7]),
+            Err(LossError::Rows { row: 5, got: 7, .. })
+        ));
+        assert!(matches!(relaxed_ranking(&[0.0; 5], SHAPE, 1.0, &mut [0.0; 4]), Err(LossError::Shape { .. })));
+        let none = ListShape { n_interesting: 0, n_uninteresting: 2 };
+        assert!(matches!(relaxed_ranking(&[0.0; 2], none, 1.0, &mut [0.0; 2]), Err(LossError::Config(_))));
+    }
+
+    #[test]
+    fn list_distillation_gives_the_worked_examples_of_both_papers() {
+        let mut grads = [0.0; 3];
+        let loss = list_distillation(&[1.0, 1.0, -1.0], &[2.0, 1.0, 0.0], &[0, 3], 1.0, 1.0, &mut grads).unwrap();
+        assert!((loss - 0.938_684_8).abs() < 2e-7);
+        assert_close(&grads, &[-0.196_930, 0.223_582, -0.026_652], 1e-6);
+        let loss = list_distillation(&[1.0, 1.0, -1.0], &[2.0, 1.0, 0.0], &[0, 3], 2.0, 4.0, &mut grads).unwrap();
+        assert!((loss - 1.048_318_5).abs() < 2e-7);
+        assert_close(&grads, &[-0.168_323, 0.230_246, -0.061_923], 1e-6);
+        // Equal scores: the teacher's entropy.
+        let loss = list_distillation(&[2.0, 1.0, 0.0], &[2.0, 1.0, 0.0], &[0, 3], 1.0, 1.0, &mut grads).unwrap();
+        assert!((loss - 0.832_395_6).abs() < 2e-7);
+        assert!(grads.iter().all(|g| g.abs() < 1e-7));
+        // LightRec's, T = 0.5.
+        let loss = list_distillation(&[0.8, 0.2, 0.4], &[1.0, 0.5, 0.0], &[0, 3], 0.5, 1.0, &mut grads).unwrap();
+        assert!((loss - 0.925_613_3).abs() < 2e-7);
+        assert_close(&grads, &[-0.187_966, -0.145_338, 0.333_304], 1e-6);
+    }
+
+    #[test]
+    fn lists_of_one_or_no_item_have_no_loss_and_lists_do_not_mix() {
+        let mut grads = [9.0; 4];
+        let loss =
+            list_distillation(&[5.0, 1.0, 1.0, -1.0], &[1.0, 2.0, 1.0, 0.0], &[0, 1, 1, 4], 1.0, 1.0, &mut grads)
+                .unwrap();
+        assert!((loss - 0.938_684_8).abs() < 2e-7);
+        assert_close(&grads, &[0.0, -0.196_930, 0.223_582, -0.026_652], 1e-6);
+    }
+
+    #[test]
+    fn list_distillation_gradient_matches_central_differences_and_all_levels() {
+        let (s, t) = (normals("s", 23), normals("t", 23));
+        let offsets = [0, 1, 18, 18, 23];
+        let value = |s: &[f64]| list_cross_entropy_body::<f64, false>(s, &t, &offsets, 0.7, 1.0, &mut [0.0; 23]);
+        let mut grads = [0.0; 23];
+        let want = list_cross_entropy_body::<f64, false>(&s, &t, &offsets, 0.7, 1.0, &mut grads);
+        assert_gradient(&s, &grads, value);
+        for level in [Level::Scalar, Level::Avx2, Level::Avx512] {
+            let mut got = [0.0; 23];
+            let loss = list_cross_entropy_at(level, &narrow(&s), &narrow(&t), &offsets, 0.7, 1.0, &mut got);
+            assert!((loss - want).abs() < 1e-5);
+            assert_close(&got, &grads, 2e-6);
+        }
+        let mut far = [f32::NAN; 3];
+        let loss =
+            list_distillation(&[100.0, -100.0, 0.0], &[-100.0, 100.0, 0.0], &[0, 3], 0.1, 1.0, &mut far).unwrap();
+        assert!(loss.is_finite() && far.iter().all(|g| g.is_finite()));
+    }
+
+    #[test]
+    fn bad_offsets_and_temperatures_are_errors() {
+        let call = |offsets: &[usize], t| list_distillation(&[0.0; 3], &[0.0; 3], offsets, t, 1.0, &mut [0.0; 3]);
+        for (offsets, position) in [(&[0, 2][..], 1), (&[1, 3], 0), (&[0, 3, 2, 3], 2), (&[], 0), (&[0, 4], 1)] {
+            assert_eq!(call(offsets, 1.0), Err(LossError::Offsets { position, n_scores: 3 }), "{offsets:?}");
+        }
+        for t in [0.0, -1.0, f32::NAN] {
+            assert!(matches!(call(&[0, 3], t), Err(LossError::Config(_))));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn permuting_uninteresting_items_leaves_loss_and_gradient_unchanged(
+            scores in proptest::collection::vec(-9.0f32..9.0, 9), seed: u64,
+        ) {
+            let shape = ListShape { n_interesting: 4, n_uninteresting: 5 };
+            let mut order: Vec<usize> = (4..9).collect();
+            rectify_core::rng::Seed(seed).rng().shuffle(&mut order);
+            let permuted: Vec<f32> = scores[..4].iter().copied().chain(order.iter().map(|i| scores[*i])).collect();
+            let (mut a, mut b) = ([0.0; 9], [0.0; 9]);
+            let before = relaxed_ranking(&scores, shape, 1.0, &mut a).unwrap();
+            let after = relaxed_ranking(&permuted, shape, 1.0, &mut b).unwrap();
+            prop_assert!((before - after).abs() < 1e-5 * before.max(1.0));
+            for (j, i) in order.iter().enumerate() {
+                prop_assert!((a[*i] - b[4 + j]).abs() < 1e-5);
+            }
+            prop_assert!(a.iter().sum::<f32>().abs() < 1e-5);
+        }
+    }
+}
