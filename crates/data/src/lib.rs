@@ -5,6 +5,8 @@ mod clean;
 mod dataset;
 mod describe;
 mod features;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 mod holdout;
 mod ids;
 mod interactions;

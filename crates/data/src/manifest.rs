@@ -230,10 +230,9 @@ impl Manifest {
             return Self::parse(name, text);
         }
         let names = || builtin::ALL.iter().map(|(known, _)| *known);
-        let close = names().map(|known| (distance(known, name), known)).min().filter(|(far, _)| *far <= 3);
         Err(ManifestError::Unknown {
             got: name.to_owned(),
-            close: close.map(|(_, known)| known.to_owned()),
+            close: rectify_core::closest_name(name, names()).map(str::to_owned),
             known: names().collect::<Vec<_>>().join(", "),
         })
     }
@@ -395,20 +394,4 @@ pub fn user_cache_dir(variable: impl Fn(&str) -> Option<OsString>) -> Option<Pat
         .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
         .or_else(|| absolute("LOCALAPPDATA"))
         .map(|cache| cache.join("rectify"))
-}
-
-/// Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
