@@ -1,7 +1,5 @@
 //! The conformance kit, run on the crate's own implementations, and on broken ones that it must catch.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use rectify_core::rng::Seed;
 use rectify_core::testing::{self, Oracle};
 use rectify_core::{

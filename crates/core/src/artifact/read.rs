@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use memmap2::Mmap;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
 use serde::de::DeserializeOwned;
 
-use super::{Array, ArtifactError, CHECKSUMS, CONFIG, Element, HEADER, KIND, MappedArray, VERSION, header_digest};
+use super::{
+    Array, ArtifactError, CHECKSUMS, CONFIG, Element, HEADER, KIND, MAX_HEADER_BYTES, MappedArray, VERSION,
+    header_digest,
+};
 use crate::Violation;
 
 #[derive(Clone, Debug)]
@@ -51,7 +55,7 @@ impl Artifact {
     /// # Errors
     /// Whatever is wrong with the file, see [`ArtifactError`].
     pub fn open(path: &Path, kind: &str, newest_version: u32) -> Result<Self, ArtifactError> {
-        let artifact = Self::open_any(path)?;
+        let artifact = Self::map(path)?;
         if artifact.kind != kind {
             return Err(ArtifactError::Kind { path: path.into(), expected: kind.into(), got: artifact.kind });
         }
@@ -63,6 +67,7 @@ impl Artifact {
                 got: artifact.version,
             });
         }
+        artifact.verify_arrays()?;
         Ok(artifact)
     }
 
@@ -71,19 +76,29 @@ impl Artifact {
     /// # Errors
     /// As [`open`](Self::open), without the tests of kind and version.
     pub fn open_any(path: &Path) -> Result<Self, ArtifactError> {
+        let artifact = Self::map(path)?;
+        artifact.verify_arrays()?;
+        Ok(artifact)
+    }
+
+    /// Maps a file and checks all of it but the content of the arrays.
+    fn map(path: &Path) -> Result<Self, ArtifactError> {
         let io = |action| move |source| ArtifactError::Io { action, path: path.into(), source };
+        let container = |problem: String| ArtifactError::Container { path: path.into(), problem };
+        // Asked before opening, which would wait for the other end of a pipe.
+        if !std::fs::metadata(path).map_err(io("open"))?.is_file() {
+            return Err(container("it is no regular file".into()));
+        }
         let file = File::open(path).map_err(io("open"))?;
         if file.metadata().map_err(io("stat"))?.len() == 0 {
-            return Err(ArtifactError::Container { path: path.into(), problem: "the file is empty".into() });
+            return Err(container("the file is empty".into()));
         }
         #[expect(unsafe_code, reason = "mapping a file")]
         // SAFETY: the map is read-only and lives as long as every slice of it; that nobody truncates the file meanwhile is
         // the documented duty of the caller.
         let map = unsafe { Mmap::map(&file) }.map_err(io("map"))?;
-        let container = |problem: String| ArtifactError::Container { path: path.into(), problem };
-        // The parser checks the header's length against the file, its JSON, and that the arrays tile the rest exactly.
-        let (header_bytes, header) = SafeTensors::read_metadata(&map).map_err(|error| container(error.to_string()))?;
-        let data_start = header_bytes + 8;
+
+        let (data_start, header) = parse(&map).map_err(container)?;
         let metadata: BTreeMap<String, String> = header.metadata().clone().unwrap_or_default().into_iter().collect();
         let entries: BTreeMap<String, Entry> = header
             .tensors()
@@ -99,40 +114,39 @@ impl Artifact {
                 (name, entry)
             })
             .collect();
-        if entries.values().any(|e| e.start + e.bytes > map.len()) {
-            return Err(container("an array reaches beyond the end of the file (truncated?)".into()));
-        }
 
         let mut artifact =
             Self { path: path.into(), map: Arc::new(map), kind: String::new(), version: 0, metadata, entries };
+        artifact.verify_header()?;
         artifact.kind = artifact.text(KIND)?.to_owned();
         artifact.version =
             artifact.text(VERSION)?.parse().map_err(|_| artifact.field_error(VERSION, "is not a number".into()))?;
-        artifact.verify()?;
         Ok(artifact)
     }
 
-    fn verify(&self) -> Result<(), ArtifactError> {
-        let damaged = |what: &str, expected: &str, got: String| ArtifactError::Checksum {
-            path: self.path.clone(),
-            what: what.into(),
-            expected: expected.into(),
-            got,
-        };
+    fn damaged(&self, what: &str, expected: &str, got: String) -> ArtifactError {
+        ArtifactError::Checksum { path: self.path.clone(), what: what.into(), expected: expected.into(), got }
+    }
+
+    fn verify_header(&self) -> Result<(), ArtifactError> {
         let arrays = self.entries.iter().map(|(name, e)| (name.as_str(), e.dtype, e.shape.as_slice()));
         let digest = header_digest(self.metadata.iter(), arrays);
         let written = self.text(HEADER)?;
-        if digest != written {
-            return Err(damaged("header", written, digest));
-        }
+        if digest == written { Ok(()) } else { Err(self.damaged("header", written, digest)) }
+    }
+
+    fn verify_arrays(&self) -> Result<(), ArtifactError> {
         let checksums: BTreeMap<String, String> = serde_json::from_str(self.text(CHECKSUMS)?)
             .map_err(|error| self.field_error(CHECKSUMS, error.to_string()))?;
+        if let Some(name) = checksums.keys().find(|name| !self.entries.contains_key(*name)) {
+            return Err(self.field_error(name, "array is missing".into()));
+        }
         for (name, entry) in &self.entries {
             let written =
                 checksums.get(name).ok_or_else(|| self.field_error(CHECKSUMS, format!("lacks array {name}")))?;
             let digest = blake3::hash(&self.map[entry.start..entry.start + entry.bytes]).to_hex().to_string();
             if &digest != written {
-                return Err(damaged(name, written, digest));
+                return Err(self.damaged(name, written, digest));
             }
         }
         Ok(())
@@ -226,4 +240,29 @@ impl Artifact {
     pub fn field_error(&self, field: &str, problem: String) -> ArtifactError {
         ArtifactError::Field { path: self.path.clone(), field: field.into(), problem }
     }
+}
+
+/// Parses the header of a safetensors file; returns where the arrays start. What comes back is sound: arrays lie within the
+/// file, without gaps, each as long as its shape says.
+///
+/// The library's own entry point adds up sizes from the file without a check for overflow, which panics in a debug build.
+fn parse(file: &[u8]) -> Result<(usize, Metadata), String> {
+    let (length, rest) = file
+        .split_first_chunk()
+        .ok_or_else(|| format!("the file has {} bytes, expected at least 8 (truncated?)", file.len()))?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+    if length > MAX_HEADER_BYTES {
+        return Err(format!("the header claims {length} bytes, expected at most {MAX_HEADER_BYTES}"));
+    }
+    if length > rest.len() {
+        return Err(format!("the header claims {length} bytes, the file has {} more (truncated?)", rest.len()));
+    }
+    let (json, data) = rest.split_at(length);
+    // Checks that arrays follow each other from 0 on and fit their shapes.
+    let header: Metadata = serde_json::from_slice(json).map_err(|error| format!("the header is wrong: {error}"))?;
+    if header.data_len() != data.len() {
+        let (expected, got) = (header.data_len(), data.len());
+        return Err(format!("arrays take {got} bytes, the header says {expected} (truncated?)"));
+    }
+    Ok((8 + length, header))
 }

@@ -6,9 +6,15 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
-use serde::Serialize;
+use safetensors::tensor::TensorInfo;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::{ArtifactError, CHECKSUMS, CONFIG, Element, HEADER, KIND, VERSION, header_digest};
+use super::{
+    ALIGNMENT, ArtifactError, CHECKSUMS, CONFIG, Element, HEADER, KIND, MAX_HEADER_BYTES, VERSION, header_digest,
+};
+
+/// Where safetensors keeps what is no array.
+const METADATA: &str = "__metadata__";
 
 /// What to do when the output exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +29,8 @@ pub enum Overwrite {
 ///
 /// The content goes to a temporary file in the same directory, which is synced, renamed over `path` (or linked, so that
 /// `Refuse` holds even against a concurrent writer), and the directory is synced. After any failure the temporary file
-/// is gone and what was at `path` is untouched.
+/// is gone and what was at `path` is untouched. A process killed while it writes leaves its temporary file, named
+/// `.rectify-*.tmp`, which nobody reads. A symbolic link at `path` is replaced, not followed.
 ///
 /// # Errors
 /// [`ArtifactError::Exists`], or [`ArtifactError::Io`] with the operating system's reason (disk full, no permission).
@@ -36,28 +43,28 @@ pub fn write_atomically(
         return Err(ArtifactError::Exists { path: path.into() });
     }
     let io = |action| move |source| ArtifactError::Io { action, path: path.into(), source };
-    let name = path
-        .file_name()
-        .ok_or_else(|| io("write")(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file")))?;
+    if path.file_name().is_none() {
+        return Err(io("write")(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file")));
+    }
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let temporary = Temporary::create(folder, name).map_err(io("create a temporary file for"))?;
+    let mut temporary = Temporary::create(folder).map_err(io("create a temporary file for"))?;
     let mut buffer = BufWriter::with_capacity(1 << 20, &temporary.file);
     content(&mut buffer).map_err(io("write"))?;
     buffer.flush().map_err(io("write"))?;
     drop(buffer);
     temporary.file.sync_all().map_err(io("sync"))?;
     match overwrite {
-        Overwrite::Replace => fs::rename(&temporary.path, path).map_err(io("rename into"))?,
+        Overwrite::Replace => temporary.rename(path).map_err(io("rename into"))?,
         Overwrite::Refuse => match fs::hard_link(&temporary.path, path) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(ArtifactError::Exists { path: path.into() });
+            // Some file systems have no hard links; there a second check must do.
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => {
+                temporary.rename(path).map_err(io("rename into"))?;
             }
-            // Some file systems have no hard links; there the earlier check must do.
-            Err(_) => fs::rename(&temporary.path, path).map_err(io("rename into"))?,
+            Err(_) => return Err(ArtifactError::Exists { path: path.into() }),
         },
     }
     drop(temporary);
@@ -66,32 +73,43 @@ pub fn write_atomically(
     Ok(())
 }
 
-/// A file that is removed when dropped, unless it was renamed away.
+/// A file that is removed when dropped, unless it was renamed.
 struct Temporary {
     path: PathBuf,
     file: File,
+    renamed: bool,
 }
 
 impl Temporary {
-    fn create(folder: &Path, name: &std::ffi::OsStr) -> io::Result<Self> {
-        // The counter keeps two threads of one process apart, the process id two processes.
+    fn create(folder: &Path) -> io::Result<Self> {
+        // The counter keeps two threads of one process apart, the process id two processes. The name of the output is not part
+        // of it: a name may be as long as the file system allows.
         static COUNTER: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         loop {
             let n = COUNTER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let path = folder.join(format!(".{}.{}-{n}.tmp", name.to_string_lossy(), std::process::id()));
+            let path = folder.join(format!(".rectify-{}-{n}.tmp", std::process::id()));
             match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(file) => return Ok(Self { path, file }),
+                Ok(file) => return Ok(Self { path, file, renamed: false }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
         }
     }
+
+    fn rename(&mut self, path: &Path) -> io::Result<()> {
+        fs::rename(&self.path, path)?;
+        self.renamed = true;
+        Ok(())
+    }
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // After a rename there is nothing left to remove; nothing useful can be done about other failures here.
-        let _ = fs::remove_file(&self.path);
+        // Under its old name there may by now be somebody else's file (process ids repeat across containers).
+        if !self.renamed {
+            // Nothing useful can be done about a failure here.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -131,7 +149,7 @@ impl<'a> ArtifactWriter<'a> {
         Self { metadata, arrays: BTreeMap::new() }
     }
 
-    /// Stores the configuration as JSON.
+    /// Stores the configuration as JSON. For equal bytes a type must serialise equally, which hash maps do not.
     ///
     /// # Panics
     /// If `config` has no JSON form (a map whose keys are no strings): a bug of its type.
@@ -149,9 +167,10 @@ impl<'a> ArtifactWriter<'a> {
     /// Stores an array, row-major.
     ///
     /// # Panics
-    /// If `data.len()` is not the product of `shape`, or the name was used before.
+    /// If `data.len()` is not the product of `shape`, or the name was used before or is `__metadata__`.
     pub fn array<T: Element>(&mut self, name: &str, shape: &[usize], data: &'a [T]) -> &mut Self {
         assert_eq!(shape.iter().product::<usize>(), data.len(), "shape {shape:?} of array {name}");
+        assert_ne!(name, METADATA, "the name of an array");
         let array = Borrowed { dtype: T::DTYPE, shape: shape.to_vec(), bytes: bytemuck::cast_slice(data) };
         assert!(self.arrays.insert(name.to_owned(), array).is_none(), "array {name} was given twice");
         self
@@ -173,6 +192,10 @@ impl<'a> ArtifactWriter<'a> {
         let arrays = self.arrays.iter().map(|(name, a)| (name.as_str(), a.dtype, a.shape.as_slice()));
         metadata.insert(HEADER.to_owned(), header_digest(metadata.iter(), arrays));
         let header = self.header(&metadata);
+        if header.len() > MAX_HEADER_BYTES {
+            let problem = format!("the header has {} bytes, safetensors allows {MAX_HEADER_BYTES}", header.len());
+            return Err(ArtifactError::Container { path: path.into(), problem });
+        }
         write_atomically(path, overwrite, |out| {
             out.write_all(&(header.len() as u64).to_le_bytes())?;
             out.write_all(&header)?;
@@ -190,23 +213,29 @@ impl<'a> ArtifactWriter<'a> {
         names
     }
 
-    /// The JSON header. The library's own writer keeps metadata in a hash map, whose order is random a run; files must
-    /// be equal when their content is, so the header is put together here.
+    /// The JSON header. The library's own writer keeps metadata in a hash map, whose order is random a run, and the order
+    /// of `serde_json`'s map depends on what else is in the build; files must be equal when their content is, so the
+    /// entries are written one by one.
     fn header(&self, metadata: &BTreeMap<String, String>) -> Vec<u8> {
-        let mut header = serde_json::Map::new();
-        header.insert("__metadata__".into(), serde_json::json!(metadata));
-        let mut start = 0;
-        for name in self.order() {
-            let array = &self.arrays[name];
-            let end = start + array.bytes.len();
-            header.insert(
-                name.into(),
-                serde_json::json!({"dtype": array.dtype, "shape": array.shape, "data_offsets": [start, end]}),
-            );
-            start = end;
-        }
-        let mut bytes = serde_json::to_vec(&header).expect("a JSON value has a text form");
-        bytes.resize(bytes.len().next_multiple_of(8), b' ');
+        let mut bytes = Vec::new();
+        let mut serializer = serde_json::Serializer::new(&mut bytes);
+        let written = serializer.serialize_map(None).and_then(|mut map| {
+            map.serialize_entry(METADATA, metadata)?;
+            let mut start = 0;
+            for name in self.order() {
+                let array = &self.arrays[name];
+                let data_offsets = (start, start + array.bytes.len());
+                start = data_offsets.1;
+                map.serialize_entry(
+                    name,
+                    &TensorInfo { dtype: array.dtype, shape: array.shape.clone(), data_offsets },
+                )?;
+            }
+            map.end()
+        });
+        written.expect("a header has a JSON form");
+        let end = (8 + bytes.len()).next_multiple_of(ALIGNMENT);
+        bytes.resize(end - 8, b' ');
         bytes
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::first_pass::{FirstPass, block_lines};
-use super::lines::{Line, Lines};
+use super::lines::{Lines, WORDS};
 use super::{ExactConfig, ExactIndex};
 use crate::artifact::{Artifact, ArtifactError, ArtifactWriter, Overwrite};
 use crate::simd::LANES;
@@ -23,8 +23,8 @@ impl Index for ExactIndex {
         let n = Retriever::n_items(self);
         writer.array("rows", &[n, self.dim], self.rows());
         if let Some(pass) = &self.first_pass {
-            let shape = [n.div_ceil(LANES), block_lines(self.dim), size_of::<Line>()];
-            writer.array("first_pass", &shape, bytemuck::cast_slice::<_, u8>(&pass.lines));
+            let shape = [n.div_ceil(LANES), block_lines(self.dim), WORDS];
+            writer.array("first_pass", &shape, bytemuck::cast_slice::<_, u64>(&pass.lines));
         }
         writer.save(path, overwrite)
     }
@@ -41,7 +41,7 @@ impl Index for ExactIndex {
             return Err(artifact.field_error("rows", problem));
         }
         let first_pass = if config.first_pass && FirstPass::longest(&rows, dim).is_some() {
-            let shape = [n.div_ceil(LANES), block_lines(dim), size_of::<Line>()];
+            let shape = [n.div_ceil(LANES), block_lines(dim), WORDS];
             Some(FirstPass { lines: Lines::from_file(artifact.array_shaped("first_pass", &shape)?) })
         } else {
             None

@@ -13,6 +13,9 @@ use crate::simd::LANES;
 #[repr(C, align(64))]
 pub(super) struct Line(pub(super) [u8; 64]);
 
+/// Numbers of a line in a file: the widest type there is, so that the lines stand first, where the writer aligns.
+pub(super) const WORDS: usize = size_of::<Line>() / size_of::<u64>();
+
 impl Line {
     #[inline(always)]
     pub(super) fn floats(&self) -> &[f32; LANES] {
@@ -32,7 +35,7 @@ pub(super) enum Lines {
     /// Many: pages of their own, large ones if the system has them. A scan of 64 MB takes half the time on those.
     Pages(MmapMut),
     /// In a file, where the writer aligned them.
-    File(Array<u8>),
+    File(Array<u64>),
 }
 
 /// From this size on, large pages are asked for.
@@ -56,12 +59,16 @@ impl Lines {
         Self::Heap(lines)
     }
 
-    /// Whole lines from a file; copied if they do not lie as they were written.
-    pub(super) fn from_file(bytes: Array<u8>) -> Self {
-        if bytemuck::try_cast_slice::<u8, Line>(&bytes).is_ok() {
-            return Self::File(bytes);
+    /// Whole lines from a file; copied if another writer did not align them.
+    pub(super) fn from_file(words: Array<u64>) -> Self {
+        if bytemuck::try_cast_slice::<u64, Line>(&words).is_ok() {
+            return Self::File(words);
         }
-        Self::Heap(bytes.chunks_exact(size_of::<Line>()).map(bytemuck::pod_read_unaligned).collect())
+        Self::new(words.len() / WORDS, |lines| {
+            for (line, words) in lines.iter_mut().zip(words.as_chunks::<WORDS>().0) {
+                *line = bytemuck::cast(*words);
+            }
+        })
     }
 }
 
@@ -74,15 +81,15 @@ impl Deref for Lines {
             // Pages are aligned, and their number of bytes is a multiple of a line's.
             Self::Pages(pages) => bytemuck::cast_slice(pages),
             // Length and alignment were checked in `from_file`; the map never moves.
-            Self::File(bytes) => bytemuck::cast_slice(bytes),
+            Self::File(words) => bytemuck::cast_slice(words),
         }
     }
 }
 
 impl Clone for Lines {
     fn clone(&self) -> Self {
-        if let Self::File(bytes) = self {
-            return Self::File(bytes.clone());
+        if let Self::File(words) = self {
+            return Self::File(words.clone());
         }
         Self::new(self.len(), |lines| lines.copy_from_slice(self))
     }

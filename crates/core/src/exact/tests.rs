@@ -1,13 +1,12 @@
 //! Every path of the index against a naive oracle, at every instruction set of this processor.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use proptest::prelude::*;
 
 use super::first_pass::{Candidates, CodedQuery, Prune};
 use super::*;
-use crate::Hit;
+use crate::artifact::{ArtifactWriter, Overwrite};
 use crate::rng::Seed;
+use crate::{Hit, Index};
 
 /// The score as the documentation defines it.
 fn naive_score(query: &[f32], row: &[f32]) -> f32 {
@@ -249,4 +248,91 @@ fn rows_that_cannot_be_an_index_are_refused_by_name() {
         build(vec![f32::NAN], 1),
         Some(ExactError::NotFinite { item: ItemId(0), position: 0, value }) if value.is_nan()
     ));
+}
+
+/// Saves arrays under the index's kind and opens them as an index.
+fn open_forged(config: &serde_json::Value, write: impl FnOnce(&mut ArtifactWriter<'static>)) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("forged");
+    let mut writer = ArtifactWriter::new("exact-index", 1);
+    writer.config(config);
+    write(&mut writer);
+    writer.save(&path, Overwrite::Refuse).unwrap();
+    let error = ExactIndex::open(&path).unwrap_err().to_string();
+    error.replace(&path.display().to_string(), "FILE")
+}
+
+#[test]
+fn a_sound_file_that_is_no_sound_index_is_refused_by_the_array_at_fault() {
+    let plain = serde_json::json!({"first_pass": false});
+    let pass = serde_json::json!({"first_pass": true});
+    assert_eq!(open_forged(&plain, |_| {}), "FILE: field rows: array is missing");
+    let error = open_forged(&plain, |w| {
+        w.array("rows", &[4], &[1.0f32; 4]);
+    });
+    assert_eq!(error, "FILE: field rows: array has shape [4], expected [n, dim]");
+    let error = open_forged(&plain, |w| {
+        w.array("rows", &[2, 2], &[1.0f64; 4]);
+    });
+    assert_eq!(error, "FILE: field rows: array has element type F64, expected F32");
+    let error = open_forged(&plain, |w| {
+        w.array::<f32>("rows", &[4, 0], &[]);
+    });
+    assert!(error.contains("dim at least 1"), "{error}");
+    let error = open_forged(&plain, |w| {
+        w.array("rows", &[2, 2], &[1.0, 2.0, f32::NAN, 3.0]);
+    });
+    assert_eq!(error, "FILE is not a valid exact-index: rows: item 1 is not finite at position 0: NaN");
+    let error = open_forged(&serde_json::json!({"first_pas": true}), |w| {
+        w.array("rows", &[1, 1], &[1.0f32]);
+    });
+    assert!(error.contains("unknown field `first_pas`"), "{error}");
+    let error = open_forged(&pass, |w| {
+        w.array("rows", &[1, 1], &[1.0f32]);
+    });
+    assert_eq!(error, "FILE: field first_pass: array is missing");
+}
+
+#[test]
+fn a_first_pass_that_promises_too_much_is_refused() {
+    let (n, dim) = (40, 6);
+    let rows = normal(n * dim, 9);
+    let lines = FirstPass::build(&rows, dim, FirstPass::longest(&rows, dim).unwrap()).lines;
+    let words: Vec<u64> = bytemuck::cast_slice(&lines).to_vec();
+    let shape = [3, 5, 8];
+    let open = |words: &[u64]| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("forged");
+        let mut writer = ArtifactWriter::new("exact-index", 1);
+        writer.config(&ExactConfig { first_pass: true });
+        writer.array("rows", &[n, dim], &rows).array("first_pass", &shape, words);
+        writer.save(&path, Overwrite::Refuse).unwrap();
+        ExactIndex::open(&path)
+    };
+    open(&words).unwrap();
+    // Smaller residuals (second line of a block), a longer row, another code: each would lose items unseen.
+    for at in [8, 16 + 3, 24 + 1, 5 * 8 * 2 + 9] {
+        let mut forged = words.clone();
+        forged[at] -= 1;
+        let error = open(&forged).unwrap_err().to_string();
+        let block = at / 40;
+        let expected =
+            format!("first_pass: does not belong to the rows of items {} to {}", 16 * block, 16 * block + 15);
+        assert!(error.ends_with(&expected), "{error}");
+    }
+}
+
+#[test]
+fn an_index_of_any_width_is_mapped_without_a_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    for dim in [1, 3, 6, 16] {
+        let path = folder.path().join(dim.to_string());
+        ExactIndex::build(normal(100 * dim, 1), dim, &ExactConfig::default())
+            .unwrap()
+            .save(&path, Overwrite::Refuse)
+            .unwrap();
+        let index = ExactIndex::open(&path).unwrap();
+        assert!(matches!(index.rows, Array::Mapped(_)));
+        assert!(matches!(index.first_pass.unwrap().lines, lines::Lines::File(_)));
+    }
 }
