@@ -1,1 +1,22 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+
+mod co_counts;
+mod ease;
+mod error;
+mod factors;
+#[cfg(test)]
+mod fixture;
+mod history;
+pub mod ials;
+mod item_cf;
+pub mod mf;
+mod pop_rank;
+mod scores;
+mod training;
+
+pub use ease::{Ease, EaseConfig};
+pub use error::{ConfigError, FitError};
+pub use factors::{Factors, Origin};
+pub use item_cf::{ItemCf, ItemCfConfig, Similarity};
+pub use pop_rank::PopRank;
+pub use training::Validate;

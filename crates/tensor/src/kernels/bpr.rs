@@ -23,10 +23,10 @@ pub struct Pairs<'a> {
 }
 
 /// Samples whose margins are computed before any of their gradients: their rows stay in the first-level cache.
-const BLOCK: usize = 32;
+pub(super) const BLOCK: usize = 32;
 
 #[inline(always)]
-fn row(matrix: &[f32], dim: usize, row: u32) -> &[f32] {
+pub(super) fn row(matrix: &[f32], dim: usize, row: u32) -> &[f32] {
     let start = row as usize * dim;
     &matrix[start..start + dim]
 }

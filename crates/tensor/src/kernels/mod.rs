@@ -7,17 +7,20 @@
 //! Lengths are checked once at the door with `assert!`: a wrong length is a bug of the calling code.
 
 mod activation;
+mod bce;
 mod bpr;
 mod codes;
 mod gemm;
 mod linear;
 mod loss;
 mod softmax;
+mod spd;
 mod spmm;
 mod update;
 mod vector;
 
 pub use activation::{log_sigmoid, sigmoid, sigmoid_slice, softplus, softplus_slice};
+pub use bce::{Labelled, bce};
 pub use bpr::{Pairs, bpr};
 pub use codes::{select_codes, select_codes_backward};
 pub use gemm::{Op, gemm};
@@ -26,6 +29,7 @@ pub use linear::{
 };
 pub use loss::{bce_with_logits, hinge, logistic};
 pub use softmax::{softmax_cross_entropy, softmax_rows, suffix_log_sum_exp, suffix_log_sum_exp_backward};
+pub use spd::{cholesky_solve, gram_add, padded};
 pub(crate) use spmm::{spmm_rows_of, spmm_scatter};
 pub(crate) use update::{
     AdagradStep, AdamConstants, AdamScale, adagrad_dense, adagrad_rows, adam_dense, adam_rows, sgd_dense, sgd_rows,

@@ -1,0 +1,114 @@
+//! What can be wrong with a configuration, and what can stop a fit.
+
+use rectify_data::Interactions;
+use rectify_data::samplers::SamplerError;
+use rectify_tensor::OptimizerError;
+use rectify_tensor::train::TrainError;
+
+/// A hyper-parameter that a model cannot be trained with.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A value outside its range.
+    #[error("{model}: {field} is {got}, expected {expected}")]
+    Range {
+        /// The model whose configuration it is.
+        model: &'static str,
+        /// The field.
+        field: &'static str,
+        /// The range it must lie in.
+        expected: &'static str,
+        /// The value found.
+        got: String,
+    },
+    /// A setting of the optimiser.
+    #[error("{model}: {source}")]
+    Optimizer {
+        /// The model whose configuration it is.
+        model: &'static str,
+        /// Which setting.
+        source: OptimizerError,
+    },
+}
+
+impl ConfigError {
+    /// Fails unless `holds`.
+    pub(crate) fn check(
+        holds: bool,
+        model: &'static str,
+        field: &'static str,
+        expected: &'static str,
+        got: impl std::fmt::Display,
+    ) -> Result<(), Self> {
+        if holds { Ok(()) } else { Err(Self::Range { model, field, expected, got: got.to_string() }) }
+    }
+}
+
+/// Why a model could not be fitted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FitError {
+    /// An impossible hyper-parameter.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Nothing to learn from.
+    #[error("no interactions to learn from ({n_users} users, {n_items} items); check the input and the split")]
+    Empty {
+        /// Users of the data.
+        n_users: usize,
+        /// Items of the data.
+        n_items: usize,
+    },
+    /// More memory than the configuration allows.
+    #[error(
+        "{model} on {n_items} items needs {needed_bytes} bytes, but memory_limit_bytes is {limit_bytes}; raise the limit \
+         if the machine has that much, keep fewer items (a k-core), or use a model whose memory grows with the \
+         interactions (iALS, Item-CF)"
+    )]
+    Memory {
+        /// The model.
+        model: &'static str,
+        /// Size of the catalogue.
+        n_items: usize,
+        /// Bytes the fit would hold at its peak.
+        needed_bytes: u64,
+        /// Bytes allowed.
+        limit_bytes: u64,
+    },
+    /// A linear system that rounding made unsolvable.
+    #[error("{model}: the system of {what} is not positive definite in {precision}; raise the regularisation")]
+    Singular {
+        /// The model.
+        model: &'static str,
+        /// Whose system, for instance `user 17`.
+        what: String,
+        /// Number format of the solver.
+        precision: &'static str,
+    },
+    /// Data that negatives cannot be drawn for.
+    #[error(transparent)]
+    Negatives(#[from] SamplerError),
+    /// Vectors that are no longer numbers.
+    #[error(
+        "{model} diverged: the vector of {what} is not finite; lower the learning rate or raise the regularisation"
+    )]
+    NotFinite {
+        /// The model.
+        model: &'static str,
+        /// Whose vector, for instance `item 17`.
+        what: String,
+    },
+    /// A failure of the training loop, of validation, or of a checkpoint.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+}
+
+impl FitError {
+    /// Fails if there is nothing to learn from.
+    pub(crate) fn check_not_empty(train: &Interactions) -> Result<(), Self> {
+        if train.n_interactions() > 0 {
+            return Ok(());
+        }
+        Err(Self::Empty { n_users: train.n_users(), n_items: train.n_items() })
+    }
+}

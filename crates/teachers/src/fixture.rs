@@ -1,0 +1,93 @@
+//! Small data and checks that the tests of several models share.
+
+use std::path::Path;
+
+use rectify_core::artifact::{ArtifactError, Overwrite};
+use rectify_core::rng::Seed;
+use rectify_core::{ItemId, Scorer, UserId};
+use rectify_data::Interactions;
+
+/// The one user of [`clusters`] without items.
+pub(crate) const EMPTY_USER: UserId = UserId(7);
+
+/// Users and items in four groups: a user has half of the items of the own group and a twentieth of the others.
+pub(crate) fn clusters(n_users: u32, n_items: u32) -> Interactions {
+    let mut rng = Seed(1).stream("clusters").rng();
+    let mut pairs = Vec::new();
+    for user in (0..n_users).filter(|user| *user != EMPTY_USER.0) {
+        for item in 0..n_items {
+            let share = if user % 4 == item % 4 { 0.5 } else { 0.05 };
+            if rng.unit_f32() < share {
+                pairs.push((user, item));
+            }
+        }
+    }
+    Interactions::from_pairs(n_users as usize, n_items as usize, &pairs).unwrap()
+}
+
+/// Holds out one item of the own group per user: (training data, held-out item of each user).
+pub(crate) fn held_out(n_users: u32, n_items: u32) -> (Interactions, Vec<Option<ItemId>>) {
+    let all = clusters(n_users, n_items);
+    let target = |user: UserId| {
+        let own: Vec<_> = all.items_of(user).iter().copied().filter(|item| item.0 % 4 == user.0 % 4).collect();
+        own.get(user.index() * 7 % own.len().max(1)).copied()
+    };
+    let targets: Vec<_> = all.users().map(target).collect();
+    let pairs: Vec<(u32, u32)> =
+        all.pairs().filter(|(user, item)| targets[user.index()] != Some(*item)).map(|(u, i)| (u.0, i.0)).collect();
+    (Interactions::from_pairs(n_users as usize, n_items as usize, &pairs).unwrap(), targets)
+}
+
+/// Mean over users of the share of unseen items that score below the held-out one.
+pub(crate) fn auc(model: &dyn Scorer<Query = UserId>, train: &Interactions, targets: &[Option<ItemId>]) -> f64 {
+    let mut out = vec![0.0; train.n_items()];
+    let mut sum = (0.0, 0.0);
+    for user in train.users() {
+        let Some(target) = targets[user.index()] else { continue };
+        model.score_all_into(&user, &mut out).unwrap();
+        let seen = train.items_of(user);
+        let others = (0..train.n_items() as u32).map(ItemId).filter(|i| *i != target && seen.binary_search(i).is_err());
+        let (mut below, mut n) = (0.0, 0.0);
+        for other in others {
+            n += 1.0;
+            below += f64::from(u8::from(out[other.index()] < out[target.index()]));
+        }
+        sum = (sum.0 + below / n, sum.1 + 1.0);
+    }
+    sum.0 / sum.1
+}
+
+pub(crate) fn with_threads<R: Send>(n: usize, f: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap().install(f)
+}
+
+/// Fits on 1 and 3 threads, compares the files byte for byte, opens one and compares its scores; a file cut short or of
+/// another kind must be refused.
+pub(crate) fn same_file_for_any_threads<M: Scorer<Query = UserId>>(
+    fit: impl Fn() -> M + Sync,
+    save: impl Fn(&M, &Path) -> Result<(), ArtifactError>,
+    open: impl Fn(&Path) -> Result<M, ArtifactError>,
+) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let (one, three) = (with_threads(1, &fit), with_threads(3, &fit));
+    save(&one, &file("one")).unwrap();
+    save(&three, &file("three")).unwrap();
+    let bytes = std::fs::read(file("one")).unwrap();
+    assert!(bytes == std::fs::read(file("three")).unwrap(), "another number of threads gave other bytes");
+    assert!(matches!(save(&one, &file("one")), Err(ArtifactError::Exists { .. })));
+
+    let opened = open(&file("one")).unwrap();
+    let (mut want, mut got) = (vec![0.0; one.n_items()], vec![0.0; opened.n_items()]);
+    for user in [UserId(0), EMPTY_USER] {
+        one.score_all_into(&user, &mut want).unwrap();
+        opened.score_all_into(&user, &mut got).unwrap();
+        assert_eq!(want, got);
+    }
+    for cut in [0, 20, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(file("cut"), &bytes[..cut]).unwrap();
+        assert!(open(&file("cut")).is_err(), "a file cut to {cut} bytes was opened");
+    }
+    rectify_core::artifact::ArtifactWriter::new("something", 1).save(&file("foreign"), Overwrite::Refuse).unwrap();
+    assert!(matches!(open(&file("foreign")), Err(ArtifactError::Kind { .. })));
+}

@@ -1,0 +1,178 @@
+//! One epoch: draw, and step by step follow the gradient.
+
+use rayon::prelude::*;
+use rectify_core::{ItemId, UserId, as_u32s, from_u32s};
+use rectify_tensor::kernels::{Labelled, Pairs, bce, bpr};
+use rectify_tensor::train::{EpochStats, Step, TrainError};
+use rectify_tensor::{DistinctRows, ParamStore, RowTable};
+
+use super::{MfConfig, MfLoss, Reduction, Training};
+
+/// Interactions whose negatives are drawn before they are trained on; a multiple of no batch size in particular.
+const DRAWN_AHEAD: usize = 1 << 16;
+/// Interactions that a thread draws negatives for at a time.
+const PIECE: usize = 1 << 12;
+
+impl Step for Training<'_> {
+    fn run_epoch(&mut self, epoch: u32) -> Result<EpochStats, TrainError> {
+        let mut order: Vec<u32> = (0..self.user_of.len() as u32).collect();
+        self.order.at(epoch, 0).shuffle(&mut order);
+        let per_positive = self.config.n_negatives;
+        let positives = as_u32s(self.data.all_items());
+        let [users, items] = self.params.rows_mut([self.users, self.items]);
+
+        let batch_size = self.config.batch_size;
+        let drawn_ahead = DRAWN_AHEAD.next_multiple_of(batch_size);
+        let mut drawn = Drawn::default();
+        let (mut loss, mut samples) = (0.0, 0);
+        for (block, order) in order.chunks(drawn_ahead).enumerate() {
+            drawn.users.clear();
+            drawn.users.extend(order.iter().map(|&at| self.user_of[at as usize]));
+            drawn.positives.clear();
+            drawn.positives.extend(order.iter().map(|&at| positives[at as usize]));
+            drawn.negatives.resize(order.len() * per_positive, ItemId(0));
+            let pieces = drawn.users.par_chunks(PIECE).zip(drawn.negatives.par_chunks_mut(PIECE * per_positive));
+            pieces.enumerate().for_each(|(piece, (users, out))| {
+                let first = block * drawn_ahead + piece * PIECE;
+                self.negatives.fill(epoch, first as u64, from_u32s::<UserId>(users), out);
+            });
+
+            let batches = drawn.users.chunks(batch_size).zip(drawn.positives.chunks(batch_size));
+            let batches = batches.zip(as_u32s(&drawn.negatives).chunks(batch_size * per_positive));
+            for ((batch_users, positives), negatives) in batches {
+                let batch = &mut self.batch;
+                batch.fill(self.config.loss, batch_users, positives, negatives);
+                loss += batch.step(self.config, users, items);
+                samples += batch.users.len() as u64;
+            }
+        }
+        Ok(EpochStats { loss: loss / samples as f64, samples })
+    }
+
+    fn params(&self) -> &ParamStore {
+        &self.params
+    }
+
+    fn params_mut(&mut self) -> &mut ParamStore {
+        &mut self.params
+    }
+}
+
+/// Interactions in the order of training, with their negatives `[n, n_negatives]`.
+#[derive(Default)]
+struct Drawn {
+    users: Vec<u32>,
+    positives: Vec<u32>,
+    negatives: Vec<ItemId>,
+}
+
+/// The samples of one step, and its gradient; reused from step to step.
+///
+/// A BPR sample is a user with `items` (chosen) and `others` (not chosen); a labelled one has `items` alone.
+pub(super) struct Batch {
+    users: Vec<u32>,
+    items: Vec<u32>,
+    others: Vec<u32>,
+    labels: Vec<f32>,
+    user_slots: Vec<u32>,
+    item_slots: Vec<u32>,
+    distinct_users: DistinctRows,
+    distinct_items: DistinctRows,
+    d_users: Vec<f32>,
+    d_items: Vec<f32>,
+}
+
+impl Batch {
+    pub(super) fn new(n_users: usize, n_items: usize) -> Self {
+        Self {
+            users: Vec::new(),
+            items: Vec::new(),
+            others: Vec::new(),
+            labels: Vec::new(),
+            user_slots: Vec::new(),
+            item_slots: Vec::new(),
+            distinct_users: DistinctRows::new(n_users),
+            distinct_items: DistinctRows::new(n_items),
+            d_users: Vec::new(),
+            d_items: Vec::new(),
+        }
+    }
+
+    /// Lays interactions and their negatives out as samples.
+    fn fill(&mut self, loss: MfLoss, users: &[u32], positives: &[u32], negatives: &[u32]) {
+        let per_positive = negatives.len() / positives.len();
+        self.users.clear();
+        self.items.clear();
+        self.others.clear();
+        self.labels.clear();
+        match loss {
+            MfLoss::Bpr => {
+                let each = |ids: &[u32], out: &mut Vec<u32>| {
+                    out.extend(ids.iter().flat_map(|&id| std::iter::repeat_n(id, per_positive)));
+                };
+                each(users, &mut self.users);
+                each(positives, &mut self.items);
+                self.others.extend_from_slice(negatives);
+            }
+            MfLoss::Bce => {
+                for ((&user, &positive), negatives) in
+                    users.iter().zip(positives).zip(negatives.chunks_exact(per_positive))
+                {
+                    self.users.extend(std::iter::repeat_n(user, per_positive + 1));
+                    self.items.push(positive);
+                    self.items.extend_from_slice(negatives);
+                    self.labels.push(1.0);
+                    self.labels.extend(std::iter::repeat_n(0.0, per_positive));
+                }
+            }
+        }
+        self.distinct_users.index(&self.users, &mut self.user_slots);
+        self.distinct_items.index(&self.items, &mut self.item_slots);
+        self.distinct_items.add(&self.others, &mut self.item_slots);
+    }
+
+    /// One step; returns the sum of the samples' losses before it.
+    fn step(&mut self, config: &MfConfig, users: &mut RowTable, items: &mut RowTable) -> f64 {
+        let dim = config.embedding_dim;
+        let clear = |gradient: &mut Vec<f32>, n_rows: usize| {
+            gradient.clear();
+            gradient.resize(n_rows * dim, 0.0);
+        };
+        clear(&mut self.d_users, self.distinct_users.rows().len());
+        clear(&mut self.d_items, self.distinct_items.rows().len());
+        let n = self.users.len();
+        let scale = match config.reduction {
+            Reduction::Mean => 1.0 / n as f32,
+            Reduction::Sum => 1.0,
+        };
+        let l2 = config.l2 as f32 * scale;
+        let (d_users, d_items) = (&mut self.d_users[..], &mut self.d_items[..]);
+        let (p, q) = (users.refresh(self.distinct_users.rows()), items.refresh(self.distinct_items.rows()));
+        let loss = match config.loss {
+            MfLoss::Bpr => {
+                let pairs = Pairs {
+                    users: &self.users,
+                    positives: &self.items,
+                    negatives: &self.others,
+                    user_slots: &self.user_slots,
+                    positive_slots: &self.item_slots[..n],
+                    negative_slots: &self.item_slots[n..],
+                };
+                bpr(p, q, dim, &pairs, scale, l2, d_users, d_items)
+            }
+            MfLoss::Bce => {
+                let samples = Labelled {
+                    users: &self.users,
+                    items: &self.items,
+                    labels: &self.labels,
+                    user_slots: &self.user_slots,
+                    item_slots: &self.item_slots,
+                };
+                bce(p, q, dim, &samples, scale, l2, d_users, d_items)
+            }
+        };
+        users.apply(self.distinct_users.rows(), &self.d_users, &config.optimizer);
+        items.apply(self.distinct_items.rows(), &self.d_items, &config.optimizer);
+        loss
+    }
+}
