@@ -1,6 +1,8 @@
-//! How good a ranking is: metrics whose names say their convention, protocols, intervals, paired tests, re-ranking.
+#![doc = include_str!("../README.md")]
 //!
-//! - [`Metric`]: `ndcg@20`, `ndcg_hits@20`, `map_min@100`, …; of one user's [`Outcome`], usable alone.
+//! # Map
+//!
+//! - [`Metric`]: a [`Measure`] with a [`Cut`]; of one user's [`Outcome`], usable alone.
 //! - [`evaluate`], [`evaluate_test`]: a [`System`] on held-out items against [`Candidates`]; gives an [`Evaluation`].
 //! - [`stats`]: bootstrap intervals, paired t-test, Wilcoxon's signed-rank test, on plain slices.
 //! - [`Rerank`]: any retriever's best, scored again by any scorer. [`Latency`], [`bytes_per_item`]: what answers cost.

@@ -406,6 +406,14 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_explains_every_measure_and_no_other() {
+        let readme = include_str!("../README.md");
+        let table = readme.split("| measure |").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+        let named: Vec<&str> = table.lines().skip(2).map(|line| line.split('`').nth(1).unwrap()).collect();
+        assert_eq!(named, Measure::ALL.map(Measure::name));
+    }
+
+    #[test]
     fn names_survive_a_round_trip() {
         for measure in Measure::ALL {
             for cut in [Cut::At(1), Cut::At(100), Cut::Truth, Cut::All] {
@@ -416,6 +424,14 @@ mod tests {
         }
         assert_eq!("ndcg_all".parse::<Metric>().unwrap().to_string(), "ndcg@all");
         assert_eq!("map_min_truth".parse::<Metric>().unwrap().to_string(), "map_min@truth");
+    }
+
+    #[test]
+    fn in_files_a_metric_is_its_name() {
+        let metrics: Vec<Metric> = serde_json::from_str(r#"["ndcg_all", "map_min@100"]"#).unwrap();
+        assert_eq!(serde_json::to_string(&metrics).unwrap(), r#"["ndcg@all","map_min@100"]"#);
+        let refused = serde_json::from_str::<Metric>(r#""nccg@20""#).unwrap_err().to_string();
+        assert!(refused.contains("did you mean \"ndcg@20\"?"), "{refused}");
     }
 
     #[test]

@@ -153,6 +153,30 @@ mod tests {
     }
 
     #[test]
+    fn a_score_that_is_nan_is_refused_by_item_and_not_sorted_in() {
+        struct Nan;
+        impl Scorer for Nan {
+            type Query = [f32];
+
+            fn n_items(&self) -> usize {
+                30
+            }
+
+            fn score_into(&self, _: &[f32], items: &[ItemId], out: &mut [f32]) -> Result<(), QueryError> {
+                out.iter_mut().zip(items).for_each(|(score, item)| *score = if item.0 == 17 { f32::NAN } else { 1.0 });
+                Ok(())
+            }
+
+            fn score_all_into(&self, query: &[f32], out: &mut [f32]) -> Result<(), QueryError> {
+                self.score_into(query, &(0..30).map(ItemId).collect::<Vec<_>>(), out)
+            }
+        }
+        let rerank = Rerank::new(index(1, 30), Nan, 30).unwrap();
+        let refused = rerank.top_k(&[0.0; 8], 5, &ItemFilter::all(), &mut TopK::new());
+        assert!(matches!(refused, Err(QueryError::NotFinite { position: 17, .. })), "{refused:?}");
+    }
+
+    #[test]
     fn bad_queries_and_other_catalogues_are_refused() {
         let (coarse, fine) = (index(1, 30), index(2, 30));
         let rerank = Rerank::new(&coarse, &fine, 20).unwrap();

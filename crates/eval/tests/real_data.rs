@@ -1,6 +1,5 @@
 //! Published and independently measured numbers, where the data is at hand: set `RECTIFY_DATA` to its directory.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 
 use rectify_core::rng::Seed;
