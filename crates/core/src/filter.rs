@@ -90,3 +90,47 @@ impl<'a> ItemFilter<'a> {
         self.seen
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bitvec::prelude::*;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_item_passes_if_all_three_restrictions_let_it(
+            seen in prop::collection::btree_set(0u32..40, 0..20),
+            allow in prop::option::of(prop::collection::vec(any::<bool>(), 0..40)),
+            deny in prop::option::of(prop::collection::vec(any::<bool>(), 0..40)),
+        ) {
+            let ids: Vec<ItemId> = seen.iter().copied().map(ItemId).collect();
+            let allow_bits = allow.clone().map(|bits| bits.into_iter().collect::<BitVec<u64>>());
+            let deny_bits = deny.clone().map(|bits| bits.into_iter().collect::<BitVec<u64>>());
+            let mut filter = ItemFilter::seen(&ids).unwrap();
+            if let Some(bits) = &allow_bits {
+                filter = filter.and_allow(bits);
+            }
+            if let Some(bits) = &deny_bits {
+                filter = filter.and_deny(bits);
+            }
+            prop_assert_eq!(filter.is_all(), seen.is_empty() && allow.is_none() && deny.is_none());
+            prop_assert_eq!(filter.seen_items(), &ids[..]);
+            for i in 0..50u32 {
+                let at = i as usize;
+                let allowed = allow.as_ref().is_none_or(|bits| bits.get(at) == Some(&true));
+                let denied = deny.as_ref().is_some_and(|bits| bits.get(at) == Some(&true));
+                prop_assert_eq!(filter.allows(ItemId(i)), !seen.contains(&i) && allowed && !denied, "item {}", i);
+            }
+        }
+    }
+
+    #[test]
+    fn seen_items_that_do_not_strictly_ascend_are_refused_at_the_first_fault() {
+        let refused = |ids: &[u32]| ItemFilter::seen(crate::from_u32s(ids)).err();
+        assert_eq!(refused(&[1, 3, 3]), Some(QueryError::UnsortedSeen { position: 2 }));
+        assert_eq!(refused(&[5, 1, 0]), Some(QueryError::UnsortedSeen { position: 1 }));
+        assert_eq!(refused(&[]), None);
+    }
+}

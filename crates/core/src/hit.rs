@@ -61,3 +61,45 @@ impl PartialEq for Hit {
 }
 
 impl Eq for Hit {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hit() -> impl Strategy<Value = Hit> {
+        let special = prop::sample::select(vec![0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::MIN_POSITIVE / 4.0]);
+        (0u32..4, prop_oneof![special, -2.0f32..2.0]).prop_map(|(item, score)| Hit::new(ItemId(item), score))
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_is_total_and_agrees_with_numbers(a in hit(), b in hit(), c in hit()) {
+            prop_assert_eq!(a.cmp(&b), b.cmp(&a).reverse());
+            prop_assert_eq!(a == b, a.cmp(&b) == Ordering::Equal);
+            if a <= b && b <= c {
+                prop_assert!(a <= c);
+            }
+            if a.score > b.score {
+                prop_assert!(a < b);
+            }
+            if a.score == b.score {
+                prop_assert_eq!(a.cmp(&b), a.item.cmp(&b.item));
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_of_both_signs_tie_and_the_id_decides() {
+        assert!(Hit::new(ItemId(1), -0.0) < Hit::new(ItemId(2), 0.0));
+        assert!(Hit::new(ItemId(1), 0.0) < Hit::new(ItemId(2), -0.0));
+        assert_eq!(Hit::new(ItemId(1), 0.0), Hit::new(ItemId(1), -0.0));
+    }
+
+    #[test]
+    #[should_panic(expected = "score of item 3 is NaN")]
+    fn a_nan_score_is_refused() {
+        let _ = Hit::new(ItemId(3), f32::NAN);
+    }
+}
