@@ -31,3 +31,8 @@ pub use ids::{DenseId, ItemId, UserId, as_u32s, from_u32s};
 pub use names::closest_name;
 pub use topk::{Selector, TopK, select_top_k};
 pub use traits::{Hidden, HiddenWidths, Index, Retriever, Scorer, Teacher, Violation, check_batch};
+
+/// Compiles the README's examples.
+#[cfg(all(doctest, feature = "testing"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -241,7 +241,7 @@ impl<'a> Candidates<'a> {
                 self.room = 0;
                 self.bar = f32::INFINITY;
             } else {
-                self.room = (2 * self.kept.len()).max(2 * self.k).max(64);
+                self.room = (2 * self.kept.len()).max(4 * self.k).max(64);
             }
         }
     }
