@@ -1,1 +1,92 @@
-fn main() {}
+//! The runner that `cargo xtask` builds and drives: experiments, data, measurements.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
+
+#[cfg_attr(not(feature = "train"), expect(dead_code, reason = "arguments of verbs that need tensors"))]
+#[path = "../../../xtask/src/args.rs"]
+mod args;
+mod bench;
+mod data;
+mod measure;
+#[cfg(feature = "train")]
+mod record;
+mod refusal;
+#[cfg(feature = "train")]
+mod report;
+#[cfg(feature = "train")]
+mod reproduce;
+mod source;
+mod suggest;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Allocation is half the time of small tensor operations; see the measurements in docs/adr.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Experiments, data, measurements.
+#[derive(Debug, Parser)]
+#[command(name = "rectify-lab", version, after_help = args::EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Reproduce(args::ReproduceArgs),
+    Data(args::DataArgs),
+    Bench(args::BenchArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Some(code) = with_candle_on_one_thread() {
+        return code;
+    }
+    match run(cli.verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            refusal::exit_code(&error)
+        }
+    }
+}
+
+fn run(verb: Verb) -> Result<()> {
+    match verb {
+        #[cfg(feature = "train")]
+        Verb::Reproduce(args) => reproduce::run(&args),
+        #[cfg(not(feature = "train"))]
+        Verb::Reproduce(_) => Err(refusal::needs_train("reproduce")),
+        Verb::Data(args) => data::run(&args),
+        Verb::Bench(args) => bench::run(args.verb),
+    }
+}
+
+/// Starts this program again with `CANDLE_NUM_THREADS=1` unless that is set.
+///
+/// candle's own pool fights with ours. It reads the variable at first use, and a process cannot safely set its own.
+fn with_candle_on_one_thread() -> Option<ExitCode> {
+    const VARIABLE: &str = "CANDLE_NUM_THREADS";
+    if cfg!(not(feature = "train")) || std::env::var_os(VARIABLE).is_some() {
+        return None;
+    }
+    let mut command = std::process::Command::new(std::env::current_exe().ok()?);
+    command.args(std::env::args_os().skip(1)).env(VARIABLE, "1");
+    #[cfg(unix)]
+    {
+        // Returns only if it failed; then we run as we are.
+        let error = std::os::unix::process::CommandExt::exec(&mut command);
+        eprintln!("warning: cannot start again with {VARIABLE}=1: {error}");
+        None
+    }
+    #[cfg(not(unix))]
+    {
+        let status = command.status().ok()?;
+        Some(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+    }
+}

@@ -1,0 +1,110 @@
+//! report.html: one file, no script, nothing loaded from elsewhere.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::plot;
+use super::view::{Section, Table};
+
+/// The whole page.
+pub(crate) fn render(sections: &[Section], notes: &[String], command: &str) -> String {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "rectify: results" }
+                style { (PreEscaped(include_str!("style.css"))) }
+            }
+            body {
+                header {
+                    h1 { "Results" }
+                    p.lead {
+                        "Made by " code { (command) } ". Times were taken on a machine that other work may share; "
+                        "processor time is the one to compare."
+                    }
+                    @if sections.len() > 1 {
+                        nav aria-label="Sections" { ul {
+                            @for (i, section) in sections.iter().enumerate() {
+                                li { a href=(format!("#s{i}")) { (section.title) } }
+                            }
+                        } }
+                    }
+                }
+                main {
+                    @for (i, section) in sections.iter().enumerate() { (render_section(section, i)) }
+                    @if !notes.is_empty() {
+                        h2 { "Left out" }
+                        ul { @for note in notes { li { (note) } } }
+                    }
+                }
+            }
+        }
+    }
+    .into_string()
+}
+
+fn render_section(section: &Section, number: usize) -> Markup {
+    html! {
+        section id=(format!("s{number}")) {
+            h2 { (section.title) }
+            dl.facts { @for (name, value) in &section.facts { dt { (name) } dd { (value) } } }
+            @for table in &section.tables { (render_table(table)) }
+            @if !section.claims.is_empty() {
+                h3 { "Claims" }
+                ul.claims { @for claim in &section.claims {
+                    li {
+                        span.verdict.holds[claim.holds].fails[!claim.holds] { (if claim.holds { "holds" } else { "fails" }) }
+                        span { (claim.text) small { (format!("{:.4} and {:.4}", claim.left, claim.right)) } }
+                    }
+                } }
+            }
+            @if !section.plots.is_empty() {
+                div.plots { @for plot in &section.plots { (plot::render(plot)) } }
+            }
+        }
+    }
+}
+
+fn render_table(table: &Table) -> Markup {
+    html! {
+        h3 { (table.caption) }
+        // Focusable, so that a keyboard can scroll it.
+        div.scroll tabindex="0" role="region" aria-label=(table.caption) {
+            table {
+                thead { tr { @for (column, title) in table.header.iter().enumerate() {
+                    th scope="col" .n[column >= table.n_text] { (title) }
+                } } }
+                tbody { @for row in &table.rows {
+                    tr { @for (column, cell) in row.iter().enumerate() {
+                        @if column == 0 {
+                            th scope="row" { (cell.text) }
+                        } @else {
+                            td .n[column >= table.n_text] .wrap[column < table.n_text] {
+                                @if cell.best { b { (cell.text) } } @else { (cell.text) }
+                                @if let Some(small) = &cell.small { small { (small) } }
+                            }
+                        }
+                    } }
+                } }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::report::{tests::sample, view};
+
+    #[test]
+    fn the_page_loads_nothing_escapes_text_and_shows_every_part() {
+        let page = super::render(&view::sections(&sample()), &["note".into()], "cargo xtask reproduce");
+        for outside in ["http:", "https:", "<script", "@import", "url("] {
+            assert!(!page.contains(outside), "{outside}");
+        }
+        assert!(page.contains("LightGCN &lt;beats&gt; MF &amp; PopRank"));
+        assert_eq!(page.matches("<svg").count(), 3);
+        assert!(page.contains("prefers-color-scheme: dark"));
+        assert!(page.contains("name=\"viewport\"") && page.contains("lang=\"en\""));
+    }
+}

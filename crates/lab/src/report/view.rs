@@ -1,0 +1,350 @@
+//! One view of the results, which terminal, Markdown and HTML each render in their way.
+
+use std::collections::BTreeMap;
+
+use super::plot::{Plot, Scale, Series, Style};
+use crate::record::{Claim, Record, Results, Run};
+
+/// All that is said about one paper on one data set.
+pub(crate) struct Section {
+    pub(crate) title: String,
+    /// Protocol, device, seeds, commit.
+    pub(crate) facts: Vec<(&'static str, String)>,
+    pub(crate) tables: Vec<Table>,
+    pub(crate) plots: Vec<Plot>,
+    pub(crate) claims: Vec<Claim>,
+}
+
+/// A table; the first `n_text` columns hold words, the others numbers.
+pub(crate) struct Table {
+    pub(crate) caption: String,
+    pub(crate) n_text: usize,
+    pub(crate) header: Vec<String>,
+    pub(crate) rows: Vec<Vec<Cell>>,
+}
+
+/// One cell.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Cell {
+    pub(crate) text: String,
+    /// The best of its column.
+    pub(crate) best: bool,
+    /// Small print: an interval.
+    pub(crate) small: Option<String>,
+}
+
+impl Cell {
+    fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), best: false, small: None }
+    }
+}
+
+/// Turns results into sections, in the order of their records.
+pub(crate) fn sections(results: &Results) -> Vec<Section> {
+    let mut keys: Vec<(&str, &str, &str)> = Vec::new();
+    for record in &results.records {
+        let key = (record.paper.as_str(), record.dataset.as_str(), record.protocol.as_str());
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    let mut told = Vec::new();
+    keys.into_iter()
+        .map(|(paper, dataset, protocol)| {
+            let records: Vec<&Record> = results
+                .records
+                .iter()
+                .filter(|r| r.paper == paper && r.dataset == dataset && r.protocol == protocol)
+                .collect();
+            let runs: Vec<&Run> = results.runs.iter().filter(|r| r.paper == paper && r.dataset == dataset).collect();
+            let claims = if told.contains(&paper) {
+                Vec::new()
+            } else {
+                results.claims.iter().filter(|c| c.paper == paper).cloned().collect()
+            };
+            told.push(paper);
+            section(paper, dataset, protocol, &records, &runs, claims)
+        })
+        .collect()
+}
+
+fn section(
+    paper: &str,
+    dataset: &str,
+    protocol: &str,
+    records: &[&Record],
+    runs: &[&Run],
+    claims: Vec<Claim>,
+) -> Section {
+    let mut facts = vec![("protocol", protocol.to_owned())];
+    if let Some(first) = records.first() {
+        facts.push(("seeds", first.seeds.to_string()));
+        facts.push(("device", first.device.clone()));
+        facts.push(("commit", first.commit.clone()));
+    }
+    let mut tables = vec![quality(records, runs)];
+    tables.extend(against_paper(records));
+    tables.extend(chosen_settings(runs));
+    let plots = [learning_curves(runs), cost_plot(records, runs, Cost::Latency), cost_plot(records, runs, Cost::Bytes)];
+    Section {
+        title: format!("{paper} on {dataset}"),
+        facts,
+        tables,
+        plots: plots.into_iter().flatten().collect(),
+        claims,
+    }
+}
+
+/// Models of some records, in their order.
+fn models<'a>(records: &[&'a Record]) -> Vec<(&'a str, &'a str)> {
+    let mut models = Vec::new();
+    for record in records {
+        let key = (record.model.as_str(), record.variant.as_str());
+        if !models.contains(&key) {
+            models.push(key);
+        }
+    }
+    models
+}
+
+/// Every model with every metric and what it costs.
+fn quality(records: &[&Record], runs: &[&Run]) -> Table {
+    let mut metrics: Vec<&str> = Vec::new();
+    for record in records {
+        if !metrics.contains(&record.metric.as_str()) {
+            metrics.push(&record.metric);
+        }
+    }
+    let best: BTreeMap<&str, f64> = metrics
+        .iter()
+        .map(|&m| (m, records.iter().filter(|r| r.metric == m).map(|r| r.value).fold(f64::NEG_INFINITY, f64::max)))
+        .collect();
+    let mut header = vec!["model".to_owned()];
+    header.extend(metrics.iter().map(|&m| m.to_owned()));
+    header.extend(["train", "train CPU", "size", "query"].map(str::to_owned));
+    let rows = models(records)
+        .into_iter()
+        .map(|(model, variant)| {
+            let mut row = vec![Cell::new(name(model, variant))];
+            for &metric in &metrics {
+                let found = records.iter().find(|r| r.model == model && r.variant == variant && r.metric == metric);
+                row.push(found.map_or_else(
+                    || Cell::new("–"),
+                    |r| Cell {
+                        text: format!("{:.4}", r.value),
+                        best: best[metric] == r.value,
+                        small: r.ci95.map(|[low, high]| format!("{low:.4} to {high:.4}")),
+                    },
+                ));
+            }
+            let of: Vec<&&Run> = runs.iter().filter(|r| r.model == model && r.variant == variant).collect();
+            let mean = |value: fn(&Run) -> Option<f64>| {
+                let values: Option<Vec<f64>> = of.iter().map(|r| value(r)).collect();
+                values.filter(|v| !v.is_empty()).map(|v| v.iter().sum::<f64>() / v.len() as f64)
+            };
+            for (value, unit) in [
+                (mean(|r| Some(r.train_seconds)), seconds as fn(f64) -> String),
+                (mean(|r| r.train_cpu_seconds), seconds),
+                (mean(|r| Some(r.model_bytes as f64)), bytes),
+                (mean(|r| Some(r.query_us)), microseconds),
+            ] {
+                row.push(Cell::new(value.map_or_else(|| "–".into(), unit)));
+            }
+            row
+        })
+        .collect();
+    Table { caption: "Quality and cost".into(), n_text: 1, header, rows }
+}
+
+/// *paper | ours | difference*, if any value was published.
+fn against_paper(records: &[&Record]) -> Option<Table> {
+    let rows: Vec<Vec<Cell>> = records
+        .iter()
+        .filter_map(|r| {
+            let paper = r.paper_value?;
+            let relative = (r.value - paper) / paper * 100.0;
+            Some(vec![
+                Cell::new(name(&r.model, &r.variant)),
+                Cell::new(r.metric.clone()),
+                Cell::new(r.table.clone().unwrap_or_default()),
+                Cell::new(format!("{paper:.4}")),
+                Cell::new(format!("{:.4}", r.value)),
+                Cell::new(format!("{relative:+.1} %")),
+            ])
+        })
+        .collect();
+    let header = ["model", "metric", "source", "paper", "ours", "difference"].map(str::to_owned).to_vec();
+    (!rows.is_empty()).then(|| Table { caption: "Against published values".into(), n_text: 3, header, rows })
+}
+
+/// What the search on the validation data chose, if anything was searched.
+fn chosen_settings(runs: &[&Run]) -> Option<Table> {
+    let mut rows: Vec<Vec<Cell>> = Vec::new();
+    for run in runs.iter().filter(|r| !r.search.is_empty()) {
+        let Some(best) = run.search.iter().max_by(|a, b| a.value.total_cmp(&b.value)) else { continue };
+        let row = vec![
+            Cell::new(name(&run.model, &run.variant)),
+            Cell::new(settings(&best.settings)),
+            Cell::new(run.search.len().to_string()),
+            Cell::new(format!("{:.4}", best.value)),
+        ];
+        if !rows.contains(&row) {
+            rows.push(row);
+        }
+    }
+    let header = ["model", "chosen on validation data", "tried", "validation"].map(str::to_owned).to_vec();
+    (!rows.is_empty()).then(|| Table { caption: "Search".into(), n_text: 2, header, rows })
+}
+
+/// Characters of the widest cell of each column; every row has as many cells as the first.
+pub(crate) fn column_widths(cells: &[Vec<String>]) -> Vec<usize> {
+    let n_columns = cells.first().map_or(0, Vec::len);
+    (0..n_columns).map(|c| cells.iter().map(|row| row[c].chars().count()).max().unwrap_or(0)).collect()
+}
+
+/// A JSON object as `a = 1, b = 2`.
+pub(crate) fn settings(value: &serde_json::Value) -> String {
+    match value.as_object() {
+        Some(map) => map.iter().map(|(k, v)| format!("{k} = {v}")).collect::<Vec<_>>().join(", "),
+        None => value.to_string(),
+    }
+}
+
+fn learning_curves(runs: &[&Run]) -> Option<Plot> {
+    let first_seed = runs.iter().map(|r| r.seed).min()?;
+    let mut metric = "validation";
+    let mut series = Vec::new();
+    for run in runs.iter().filter(|r| r.seed == first_seed) {
+        let points: Vec<(f64, f64)> =
+            run.curve.iter().filter_map(|e| Some((f64::from(e.epoch), e.validation?))).collect();
+        if points.len() > 1 {
+            if let Some(validation) = &run.validation {
+                metric = &validation.metric;
+            }
+            series.push(Series { name: name(&run.model, &run.variant), points });
+        }
+    }
+    (!series.is_empty()).then(|| Plot {
+        title: "Learning curves".into(),
+        x_label: "epoch".into(),
+        y_label: format!("{metric}, validation"),
+        x_scale: Scale::Linear,
+        style: Style::Line,
+        series,
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Cost {
+    Latency,
+    Bytes,
+}
+
+/// The first metric against a cost; nothing for fewer than two models.
+fn cost_plot(records: &[&Record], runs: &[&Run], cost: Cost) -> Option<Plot> {
+    let metric = &records.first()?.metric;
+    let series: Vec<Series> = models(records)
+        .into_iter()
+        .filter_map(|(model, variant)| {
+            let record = records.iter().find(|r| r.model == model && r.variant == variant && &r.metric == metric)?;
+            let run = runs.iter().find(|r| r.model == model && r.variant == variant)?;
+            let x = match cost {
+                Cost::Latency => run.query_us,
+                Cost::Bytes => run.model_bytes as f64,
+            };
+            (x > 0.0).then(|| Series { name: name(model, variant), points: vec![(x, record.value)] })
+        })
+        .collect();
+    let (title, x_label) = match cost {
+        Cost::Latency => ("Quality against latency", "µs per query, one thread"),
+        Cost::Bytes => ("Quality against size", "bytes of the model's file"),
+    };
+    (series.len() > 1).then(|| Plot {
+        title: title.into(),
+        x_label: x_label.into(),
+        y_label: metric.clone(),
+        x_scale: Scale::Log,
+        style: Style::Dots,
+        series,
+    })
+}
+
+fn name(model: &str, variant: &str) -> String {
+    if variant.is_empty() { model.to_owned() } else { format!("{model} ({variant})") }
+}
+
+/// Seconds, as a person reads them.
+pub(crate) fn seconds(s: f64) -> String {
+    if s < 0.0995 {
+        format!("{:.0} ms", s * 1e3)
+    } else if s < 99.5 {
+        format!("{s:.1} s")
+    } else if s < 5970.0 {
+        format!("{:.0} min", s / 60.0)
+    } else {
+        format!("{:.1} h", s / 3600.0)
+    }
+}
+
+fn bytes(b: f64) -> String {
+    if b < 1e3 {
+        format!("{b:.0} B")
+    } else if b < 1e6 {
+        format!("{:.1} kB", b / 1e3)
+    } else if b < 1e9 {
+        format!("{:.1} MB", b / 1e6)
+    } else {
+        format!("{:.2} GB", b / 1e9)
+    }
+}
+
+fn microseconds(us: f64) -> String {
+    if us < 100.0 {
+        format!("{us:.1} µs")
+    } else if us < 1e4 {
+        format!("{us:.0} µs")
+    } else {
+        format!("{:.1} ms", us / 1e3)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::sample;
+
+    #[test]
+    fn units_are_chosen_by_size() {
+        assert_eq!(seconds(0.0123), "12 ms");
+        assert_eq!(seconds(65.04), "65.0 s");
+        assert_eq!(seconds(600.0), "10 min");
+        assert_eq!(bytes(1_234_567.0), "1.2 MB");
+        assert_eq!(microseconds(12_345.0), "12.3 ms");
+    }
+
+    #[test]
+    fn the_best_value_of_each_metric_is_marked() {
+        let sections = sections(&sample());
+        let table = &sections[0].tables[0];
+        let best: Vec<&str> = table.rows.iter().filter(|r| r[1].best).map(|r| r[0].text.as_str()).collect();
+        assert_eq!(best, ["light-gcn"]);
+    }
+
+    #[test]
+    fn published_values_are_compared_with_relative_differences() {
+        let sections = sections(&sample());
+        let table = &sections[0].tables[1];
+        assert_eq!(table.caption, "Against published values");
+        // (0.1806 - 0.1824) / 0.1824 = -0.99 %
+        assert_eq!(table.rows[0][5].text, "-1.0 %");
+    }
+
+    #[test]
+    fn a_model_without_run_shows_a_dash_for_its_costs() {
+        let mut results = sample();
+        results.runs.clear();
+        let sections = sections(&results);
+        assert_eq!(sections[0].tables[0].rows[0].last().map(|c| c.text.as_str()), Some("–"));
+        assert!(sections[0].plots.is_empty());
+    }
+}

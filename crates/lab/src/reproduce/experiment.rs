@@ -1,0 +1,462 @@
+//! Experiments as data: what `xtask/experiments/*.toml` may say.
+//!
+//! An experiment names models, how each is trained and searched, a protocol, and what was published or claimed. Profiles and
+//! data sets override parts of it. Later layers win: experiment, model, profile, data set.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use rectify_data::Protocol;
+use rectify_eval::{Candidates, Metric};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::{refusal, suggest};
+
+/// Settings of a model, as its config struct will read them.
+pub(crate) type Settings = Map<String, Value>;
+
+/// One file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Experiment {
+    /// Name of the file.
+    #[serde(skip)]
+    pub(crate) paper: String,
+    /// One line for people.
+    pub(crate) title: String,
+    /// Data set when none is named.
+    pub(crate) dataset: String,
+    /// Number of seeds; each has its own split.
+    pub(crate) seeds: u32,
+    /// How data are split; each data set's usual way when absent.
+    #[serde(default)]
+    pub(crate) protocol: Option<Protocol>,
+    /// What a true item competes with: `unseen`, `all` or `sampled`.
+    #[serde(default)]
+    pub(crate) candidates: Candidates,
+    /// What is reported.
+    pub(crate) metrics: Vec<Metric>,
+    /// What is validated, searched and stopped by.
+    pub(crate) select_by: Metric,
+    /// Whether the chosen settings are trained again on training and validation data together, for the epochs that were best.
+    #[serde(default)]
+    pub(crate) refit: bool,
+    #[serde(default)]
+    pub(crate) training: Training,
+    pub(crate) models: Vec<Model>,
+    #[serde(default)]
+    pub(crate) profiles: BTreeMap<String, Overrides>,
+    #[serde(default)]
+    pub(crate) datasets: BTreeMap<String, Overrides>,
+    #[serde(default)]
+    pub(crate) published: Vec<Published>,
+    #[serde(default)]
+    pub(crate) claims: Vec<ClaimSpec>,
+}
+
+/// How long models that learn by epochs are trained; an absent field says nothing.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Training {
+    pub(crate) max_epochs: Option<u32>,
+    /// Validations without a new best before training stops; 0 never stops early.
+    pub(crate) patience: Option<u32>,
+    /// Epochs between validations.
+    pub(crate) eval_every: Option<u32>,
+}
+
+impl Training {
+    fn overridden_by(&self, other: &Self) -> Self {
+        Self {
+            max_epochs: other.max_epochs.or(self.max_epochs),
+            patience: other.patience.or(self.patience),
+            eval_every: other.eval_every.or(self.eval_every),
+        }
+    }
+}
+
+/// One model of an experiment.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Model {
+    /// Its name in tables; the kind's name when absent.
+    #[serde(default)]
+    name: Option<String>,
+    /// What it is.
+    kind: String,
+    /// Data sets it is run on; all when absent.
+    only_on: Option<Vec<String>>,
+    /// Everything that is not said here is the default of the kind's config.
+    #[serde(default)]
+    settings: Settings,
+    #[serde(default)]
+    training: Training,
+    /// Values to try of a setting; dots lead to inner tables.
+    search: Option<BTreeMap<String, Vec<Value>>>,
+}
+
+/// What a profile or a data set says differently.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Overrides {
+    seeds: Option<u32>,
+    protocol: Option<Protocol>,
+    candidates: Option<Candidates>,
+    metrics: Option<Vec<Metric>>,
+    select_by: Option<Metric>,
+    refit: Option<bool>,
+    /// `false` trains every model with its plain settings.
+    search: Option<bool>,
+    #[serde(default)]
+    training: Training,
+    #[serde(default)]
+    models: BTreeMap<String, ModelOverrides>,
+}
+
+/// What a profile or data set says differently of one model.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModelOverrides {
+    #[serde(default)]
+    settings: Settings,
+    #[serde(default)]
+    training: Training,
+    search: Option<BTreeMap<String, Vec<Value>>>,
+}
+
+/// A value from the literature.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Published {
+    pub(crate) dataset: String,
+    pub(crate) model: String,
+    pub(crate) metric: Metric,
+    pub(crate) value: f64,
+    /// Table of the paper, or who printed it.
+    pub(crate) table: String,
+}
+
+/// A claim: `left` is at least `right` times `factor`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClaimSpec {
+    pub(crate) id: String,
+    pub(crate) text: String,
+    /// Data sets it speaks of; all when absent.
+    pub(crate) only_on: Option<Vec<String>>,
+    pub(crate) left: Side,
+    pub(crate) right: Side,
+    #[serde(default = "one")]
+    pub(crate) factor: f64,
+}
+
+const fn one() -> f64 {
+    1.0
+}
+
+/// A measured value.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Side {
+    pub(crate) model: String,
+    pub(crate) metric: Metric,
+}
+
+/// An experiment with its profile and data set applied.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) paper: String,
+    pub(crate) title: String,
+    pub(crate) dataset: String,
+    pub(crate) seeds: u32,
+    /// The data set's usual one when absent.
+    pub(crate) protocol: Option<Protocol>,
+    pub(crate) candidates: Candidates,
+    pub(crate) metrics: Vec<Metric>,
+    pub(crate) select_by: Metric,
+    pub(crate) refit: bool,
+    pub(crate) models: Vec<PlannedModel>,
+    pub(crate) published: Vec<Published>,
+    pub(crate) claims: Vec<ClaimSpec>,
+}
+
+/// One model of a plan.
+#[derive(Clone, Debug)]
+pub(crate) struct PlannedModel {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) settings: Settings,
+    pub(crate) training: Training,
+    /// Every combination to try, as settings to lay over `settings`; empty for no search.
+    pub(crate) trials: Vec<Settings>,
+}
+
+impl Model {
+    fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.kind)
+    }
+}
+
+impl Experiment {
+    /// Reads one file.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| refusal::input(format!("cannot read {}: {error}", path.display())))?;
+        let paper = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Self::parse(&text, paper).map_err(|problem| refusal::input(format!("{}:{problem}", path.display())))
+    }
+
+    /// Parses and checks; the error begins with the line.
+    fn parse(text: &str, paper: String) -> Result<Self, String> {
+        let mut experiment: Self = toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            format!("{line}: {}", suggest::explain(error.message()))
+        })?;
+        experiment.paper = paper;
+        experiment.check().map_err(|problem| format!(" {problem}"))?;
+        Ok(experiment)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let names: Vec<&str> = self.models.iter().map(Model::name).collect();
+        if names.is_empty() {
+            return Err("field models is empty, expected at least one model".into());
+        }
+        if let Some(twice) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
+            return Err(format!("two models are named '{}'; give one a name of its own", twice.1));
+        }
+        if self.metrics.is_empty() {
+            return Err("field metrics is empty, expected at least one metric".into());
+        }
+        if self.seeds == 0 {
+            return Err("field seeds is 0, expected at least 1".into());
+        }
+        for profile in self.profiles.keys() {
+            if !["quick", "paper"].contains(&profile.as_str()) {
+                return Err(suggest::unknown("profile", profile, &["quick", "paper"]));
+            }
+        }
+        let overridden = self.profiles.values().chain(self.datasets.values()).flat_map(|o| o.models.keys());
+        let published = self.published.iter().map(|p| &p.model);
+        let claimed = self.claims.iter().flat_map(|c| [&c.left.model, &c.right.model]);
+        for name in overridden.chain(published).chain(claimed) {
+            if !names.contains(&name.as_str()) {
+                return Err(suggest::unknown("model", name, &names));
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies profile and data set; `chosen` restricts the models.
+    pub(crate) fn plan(&self, dataset: &str, profile: &str, chosen: &[String]) -> Result<Plan> {
+        let names: Vec<&str> = self.models.iter().map(Model::name).collect();
+        if let Some(name) = chosen.iter().find(|name| !names.contains(&name.as_str())) {
+            return Err(refusal::usage(suggest::unknown("model", name, &names)));
+        }
+        let layers: Vec<&Overrides> =
+            [self.profiles.get(profile), self.datasets.get(dataset)].into_iter().flatten().collect();
+        fn last<'a, T: 'a>(own: &'a T, layers: &[&'a Overrides], of: fn(&Overrides) -> Option<&T>) -> &'a T {
+            layers.iter().rev().find_map(|layer| of(layer)).unwrap_or(own)
+        }
+        let searches = *last(&true, &layers, |o| o.search.as_ref());
+        let here = |only: &Option<Vec<String>>| only.as_ref().is_none_or(|sets| sets.iter().any(|set| set == dataset));
+        let models = self
+            .models
+            .iter()
+            .filter(|model| {
+                (chosen.is_empty() || chosen.iter().any(|name| name == model.name())) && here(&model.only_on)
+            })
+            .map(|model| {
+                let mut settings = model.settings.clone();
+                let mut training = self.training.overridden_by(&model.training);
+                let mut search = model.search.as_ref();
+                for layer in &layers {
+                    training = training.overridden_by(&layer.training);
+                    if let Some(own) = layer.models.get(model.name()) {
+                        merge(&mut settings, &own.settings);
+                        training = training.overridden_by(&own.training);
+                        search = own.search.as_ref().or(search);
+                    }
+                }
+                PlannedModel {
+                    name: model.name().to_owned(),
+                    kind: model.kind.clone(),
+                    settings,
+                    training,
+                    trials: search.filter(|_| searches).map(grid).unwrap_or_default(),
+                }
+            })
+            .collect();
+        Ok(Plan {
+            paper: self.paper.clone(),
+            title: self.title.clone(),
+            dataset: dataset.to_owned(),
+            seeds: *last(&self.seeds, &layers, |o| o.seeds.as_ref()),
+            protocol: layers.iter().rev().find_map(|l| l.protocol.as_ref()).or(self.protocol.as_ref()).cloned(),
+            candidates: *last(&self.candidates, &layers, |o| o.candidates.as_ref()),
+            metrics: last(&self.metrics, &layers, |o| o.metrics.as_ref()).clone(),
+            select_by: *last(&self.select_by, &layers, |o| o.select_by.as_ref()),
+            refit: *last(&self.refit, &layers, |o| o.refit.as_ref()),
+            models,
+            published: self.published.iter().filter(|p| p.dataset == dataset).cloned().collect(),
+            claims: self.claims.iter().filter(|c| here(&c.only_on)).cloned().collect(),
+        })
+    }
+}
+
+/// Lays `over` over `base`: inner tables are merged, everything else is replaced.
+///
+/// Tables of another `rule` (an optimiser's name) have other fields, so they are replaced too.
+pub(crate) fn merge(base: &mut Settings, over: &Settings) {
+    let same_rule = |a: &Settings, b: &Settings| b.get("rule").is_none_or(|rule| a.get("rule") == Some(rule));
+    for (key, value) in over {
+        match (base.get_mut(key), value) {
+            (Some(Value::Object(inner)), Value::Object(value)) if same_rule(inner, value) => merge(inner, value),
+            _ => {
+                base.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// Every combination of the values, the last setting varying fastest.
+fn grid(search: &BTreeMap<String, Vec<Value>>) -> Vec<Settings> {
+    let mut all = vec![Settings::new()];
+    for (path, values) in search {
+        all = all
+            .iter()
+            .flat_map(|base| {
+                values.iter().map(|value| {
+                    let mut settings = base.clone();
+                    // `a.b = v` is the table `a` with `b = v`.
+                    let nested = path.rsplit('.').fold(value.clone(), |inner, key| {
+                        Value::Object(Settings::from_iter([(key.to_owned(), inner)]))
+                    });
+                    if let Value::Object(nested) = nested {
+                        merge(&mut settings, &nested);
+                    }
+                    settings
+                })
+            })
+            .collect();
+    }
+    if search.is_empty() { Vec::new() } else { all }
+}
+
+/// The experiment files of a folder, by name.
+pub(crate) fn files(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let entries = std::fs::read_dir(folder)
+        .map_err(|error| refusal::input(format!("cannot list the experiments in {}: {error}", folder.display())))?;
+    let mut files: Vec<(String, PathBuf)> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .map(|path| (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), path))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+title = "test"
+dataset = "synthetic"
+seeds = 2
+metrics = ["recall@20"]
+select_by = "ndcg@20"
+training = { max_epochs = 100, patience = 10 }
+protocol.per-user = { test = { share = [0.2, "nearest"] }, validation = { share = [0.1, "nearest"] } }
+
+[[models]]
+kind = "mf-bpr"
+settings = { embedding_dim = 64, optimizer.adam.learning_rate = 0.001 }
+search = { "optimizer.adam.learning_rate" = [0.01, 0.001], l2 = [0.0, 0.1] }
+
+[[models]]
+name = "deep"
+kind = "light-gcn"
+only_on = ["gowalla"]
+
+[profiles.quick]
+seeds = 1
+search = false
+training = { max_epochs = 5 }
+
+[datasets.gowalla]
+protocol.files = {}
+[datasets.gowalla.models.mf-bpr]
+settings = { optimizer.adam.learning_rate = 0.1 }
+training = { max_epochs = 7 }
+"#;
+
+    fn parse(text: &str) -> Result<Experiment, String> {
+        Experiment::parse(text, "test".into())
+    }
+
+    fn problem(from: &str, to: &str) -> String {
+        assert!(TEXT.contains(from), "{from}");
+        parse(&TEXT.replace(from, to)).map_or_else(|problem| problem, |_| "accepted".into())
+    }
+
+    #[test]
+    fn later_layers_win_and_inner_tables_merge() -> Result<()> {
+        let experiment = parse(TEXT).map_err(refusal::input)?;
+        let plan = experiment.plan("gowalla", "quick", &[])?;
+        assert_eq!((plan.seeds, plan.models.len()), (1, 2));
+        assert_eq!(plan.protocol, Some(Protocol::Files(rectify_data::FilesSplit::default())));
+        let model = &plan.models[0];
+        assert_eq!(model.training.max_epochs, Some(7));
+        assert_eq!(model.training.patience, Some(10));
+        assert_eq!(model.settings["embedding_dim"], 64);
+        assert_eq!(model.settings["optimizer"]["adam"]["learning_rate"], 0.1);
+        assert!(model.trials.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn a_search_is_every_combination() -> Result<()> {
+        let plan = parse(TEXT).map_err(refusal::input)?.plan("synthetic", "paper", &[])?;
+        assert_eq!(plan.models.len(), 1);
+        let trials: Vec<String> = plan.models[0].trials.iter().map(|t| Value::Object(t.clone()).to_string()).collect();
+        assert_eq!(trials.len(), 4);
+        assert!(trials.contains(&r#"{"l2":0.1,"optimizer":{"adam":{"learning_rate":0.01}}}"#.to_owned()), "{trials:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line_and_a_suggestion() {
+        let text = problem("select_by", "selct_by");
+        assert!(text.starts_with("6: ") && text.contains("did you mean `select_by`"), "{text}");
+    }
+
+    #[test]
+    fn an_unknown_key_of_a_model_is_refused() {
+        let text = problem("only_on", "only_no");
+        assert!(text.contains("only_no"), "{text}");
+    }
+
+    #[test]
+    fn impossible_values_are_refused() {
+        assert!(problem("seeds = 2", "seeds = 0").contains("seeds is 0"));
+        assert!(
+            problem("seeds = 2", "seeds = -1").contains("seeds = -1")
+                || problem("seeds = 2", "seeds = -1").contains("-1")
+        );
+        assert!(problem("[\"recall@20\"]", "[]").contains("metrics is empty"));
+        assert!(problem("[profiles.quick]", "[profiles.quik]").contains("did you mean 'quick'"));
+        assert!(problem("models.mf-bpr", "models.mf-bpt").contains("did you mean 'mf-bpr'"));
+        assert!(problem("name = \"deep\"", "name = \"mf-bpr\"").contains("two models are named"));
+    }
+
+    #[test]
+    fn an_unknown_model_on_the_command_line_is_refused_with_a_suggestion() -> Result<()> {
+        let experiment = parse(TEXT).map_err(refusal::input)?;
+        let error = experiment.plan("synthetic", "quick", &["mf-brp".into()]).map(|_| ()).map_err(|e| e.to_string());
+        assert!(error.is_err_and(|text| text.contains("did you mean 'mf-bpr'")));
+        Ok(())
+    }
+}

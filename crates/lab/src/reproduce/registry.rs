@@ -1,0 +1,212 @@
+//! The models that experiments can name: settings in, a scorer on disk out.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rectify_core::artifact::Overwrite;
+use rectify_core::rng::Seed;
+use rectify_core::{Index, Retriever, Scorer, UserId};
+use rectify_data::Interactions;
+use rectify_teachers::{self as teachers, Factors, FitError};
+use rectify_tensor::train::{FitConfig, FitReport, Observer};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::experiment::{Settings, merge};
+use crate::{refusal, suggest};
+
+/// A trained model as it is evaluated.
+#[derive(Clone, Copy)]
+pub(crate) struct Answers<'a> {
+    pub(crate) scorer: &'a dyn Scorer<Query = UserId>,
+    /// A faster way to the best items than scoring all, if the model has one.
+    pub(crate) retriever: Option<&'a dyn Retriever<Query = UserId>>,
+}
+
+/// A trained model.
+pub(crate) trait Model: Send + Sync {
+    /// As it is evaluated.
+    fn answers(&self) -> Answers<'_>;
+}
+
+/// A model without a faster way than scoring everything.
+struct Scored<S>(S);
+
+impl<S: Scorer<Query = UserId>> Model for Scored<S> {
+    fn answers(&self) -> Answers<'_> {
+        Answers { scorer: &self.0, retriever: None }
+    }
+}
+
+impl Model for Factors {
+    fn answers(&self) -> Answers<'_> {
+        Answers { scorer: self, retriever: Some(self) }
+    }
+}
+
+/// A validation metric of the model of the moment.
+pub(crate) type Validate<'a> = dyn FnMut(Answers<'_>) -> Result<f64> + 'a;
+
+/// One training.
+pub(crate) struct Job<'a> {
+    pub(crate) train: &'a Interactions,
+    /// What [`Kind::resolve`] gave.
+    pub(crate) config: &'a Value,
+    /// Used by models that learn by epochs.
+    pub(crate) fit: &'a FitConfig,
+    pub(crate) seed: Seed,
+    pub(crate) validate: &'a mut Validate<'a>,
+    pub(crate) observer: &'a mut dyn Observer,
+    /// Where the model is saved.
+    pub(crate) path: &'a Path,
+}
+
+/// A kind of model.
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    /// Whether it learns by epochs, so that the number of them is part of what made it.
+    pub(crate) by_epochs: bool,
+    resolve: fn(&Settings) -> Result<Value, String>,
+    train: fn(Job<'_>) -> Result<Option<FitReport>>,
+    open: fn(&Path) -> Result<Box<dyn Model>>,
+}
+
+impl Kind {
+    /// All settings of a model, defaults included, checked.
+    pub(crate) fn resolve(&self, settings: &Settings) -> Result<Value> {
+        (self.resolve)(settings).map_err(|problem| refusal::input(format!("settings of {}: {problem}", self.name)))
+    }
+
+    /// Trains and saves; a report if it learns by epochs.
+    pub(crate) fn train(&self, job: Job<'_>) -> Result<Option<FitReport>> {
+        (self.train)(job).with_context(|| format!("training {}", self.name))
+    }
+
+    /// Maps a trained model.
+    pub(crate) fn open(&self, path: &Path) -> Result<Box<dyn Model>> {
+        (self.open)(path)
+    }
+}
+
+/// The kind of that name.
+pub(crate) fn find(name: &str) -> Result<&'static Kind> {
+    let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+    KINDS
+        .iter()
+        .find(|kind| kind.name == name)
+        .ok_or_else(|| refusal::input(suggest::unknown("kind of model", name, &known)))
+}
+
+/// Reads settings over the defaults of `C`, checks them, and writes all of them out.
+fn resolve<C: Default + DeserializeOwned + Serialize, E: std::fmt::Display>(
+    settings: &Settings,
+    validate: fn(&C) -> Result<(), E>,
+) -> Result<Value, String> {
+    let mut all = serde_json::to_value(C::default()).map_err(|error| error.to_string())?;
+    if let Value::Object(all) = &mut all {
+        merge(all, settings);
+    }
+    let config: C = serde_json::from_value(all).map_err(|e| suggest::explain(&e.to_string()))?;
+    validate(&config).map_err(|error| error.to_string())?;
+    serde_json::to_value(&config).map_err(|error| error.to_string())
+}
+
+/// The settings back from [`resolve`].
+fn config<C: DeserializeOwned>(job: &Job<'_>) -> Result<C> {
+    Ok(serde_json::from_value(job.config.clone())?)
+}
+
+/// Settings of a model without any.
+#[derive(Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct NoSettings {}
+
+/// A training that gives factors, as the teachers spell it.
+type FitFactors<C> = fn(
+    &Interactions,
+    &C,
+    &FitConfig,
+    Seed,
+    teachers::Validate<'_, Factors>,
+    &mut dyn Observer,
+) -> Result<(Factors, FitReport), FitError>;
+
+/// Trains and saves a model that is served as factors.
+fn factors<C: DeserializeOwned>(job: Job<'_>, fit: FitFactors<C>) -> Result<Option<FitReport>> {
+    let config: C = config(&job)?;
+    let validate = job.validate;
+    let mut validate = |model: &Factors| validate(model.answers()).map_err(Into::into);
+    let (model, report) = fit(job.train, &config, job.fit, job.seed, &mut validate, job.observer)?;
+    model.save(job.path, Overwrite::Replace)?;
+    Ok(Some(report))
+}
+
+fn open_factors(path: &Path) -> Result<Box<dyn Model>> {
+    Ok(Box::new(Factors::open(path)?))
+}
+
+/// Settings of matrix factorisation with the loss that the kind is named after.
+fn resolve_mf(settings: &Settings, loss: &str) -> Result<Value, String> {
+    let mut settings = settings.clone();
+    match settings.insert("loss".into(), loss.into()) {
+        Some(other) if other != loss => {
+            Err(format!("loss is {other}, but this kind has \"{loss}\"; name the other kind"))
+        }
+        _ => resolve(&settings, teachers::mf::MfConfig::validate),
+    }
+}
+
+const KINDS: &[Kind] = &[
+    Kind {
+        name: "pop-rank",
+        by_epochs: false,
+        resolve: |settings| resolve::<NoSettings, String>(settings, |_| Ok(())),
+        train: |job| {
+            teachers::PopRank::fit(job.train)?.save(job.path, Overwrite::Replace)?;
+            Ok(None)
+        },
+        open: |path| Ok(Box::new(Scored(teachers::PopRank::open(path)?))),
+    },
+    Kind {
+        name: "item-cf",
+        by_epochs: false,
+        resolve: |settings| resolve(settings, teachers::ItemCfConfig::validate),
+        train: |job| {
+            teachers::ItemCf::fit(job.train, &config(&job)?)?.save(job.path, Overwrite::Replace)?;
+            Ok(None)
+        },
+        open: |path| Ok(Box::new(Scored(teachers::ItemCf::open(path)?))),
+    },
+    Kind {
+        name: "ease",
+        by_epochs: false,
+        resolve: |settings| resolve(settings, teachers::EaseConfig::validate),
+        train: |job| {
+            teachers::Ease::fit(job.train, &config(&job)?)?.save(job.path, Overwrite::Replace)?;
+            Ok(None)
+        },
+        open: |path| Ok(Box::new(Scored(teachers::Ease::open(path)?))),
+    },
+    Kind {
+        name: "ials",
+        by_epochs: true,
+        resolve: |settings| resolve(settings, teachers::ials::IalsConfig::validate),
+        train: |job| factors(job, teachers::ials::fit),
+        open: open_factors,
+    },
+    Kind {
+        name: "mf-bpr",
+        by_epochs: true,
+        resolve: |settings| resolve_mf(settings, "bpr"),
+        train: |job| factors(job, teachers::mf::fit),
+        open: open_factors,
+    },
+    Kind {
+        name: "mf-bce",
+        by_epochs: true,
+        resolve: |settings| resolve_mf(settings, "bce"),
+        train: |job| factors(job, teachers::mf::fit),
+        open: open_factors,
+    },
+];

@@ -1,0 +1,103 @@
+//! What the tests of the binary share.
+
+#![allow(dead_code, reason = "each test file uses some of it")]
+#![allow(clippy::unwrap_used, reason = "a test helper")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+
+/// An experiment that takes a second on the tiny data.
+pub(crate) const EXPERIMENT: &str = r#"
+title = "test"
+dataset = "synthetic-tiny"
+seeds = 1
+metrics = ["recall@10", "ndcg@10"]
+select_by = "ndcg@10"
+refit = true
+training = { max_epochs = 6, patience = 3, eval_every = 2 }
+
+[[models]]
+kind = "pop-rank"
+
+[[models]]
+kind = "ease"
+search = { l2 = [10.0, 100.0] }
+
+[[models]]
+kind = "ials"
+settings = { embedding_dim = 8 }
+
+[[models]]
+kind = "mf-bpr"
+settings = { embedding_dim = 8, batch_size = 256 }
+search = { "optimizer.learning_rate" = [0.001, 0.01] }
+
+[profiles.paper]
+search = false
+training = { max_epochs = 60, patience = 0, eval_every = 10 }
+
+[[claims]]
+id = "ease"
+text = "EASE is better than popularity"
+left = { model = "ease", metric = "ndcg@10" }
+right = { model = "pop-rank", metric = "ndcg@10" }
+"#;
+
+/// A folder with the experiment `tiny`, and places for results and caches.
+pub(crate) struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    pub(crate) fn new(experiment: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("experiments")).unwrap();
+        std::fs::write(folder.path().join("experiments/tiny.toml"), experiment).unwrap();
+        Self { folder }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The lab, cut off from the user's own data.
+    pub(crate) fn lab(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rectify-lab"));
+        command.args(arguments).current_dir(self.folder.path());
+        command.env("XDG_CACHE_HOME", self.path("xdg")).env_remove("RECTIFY_DATA");
+        command
+    }
+
+    /// `reproduce` with this place's experiments.
+    pub(crate) fn reproduce(&self, arguments: &[&str]) -> Command {
+        let mut all = vec!["reproduce", "--experiments", "experiments"];
+        all.extend(arguments);
+        self.lab(&all)
+    }
+
+    /// results.json of an output folder.
+    pub(crate) fn results(&self, out: &str) -> serde_json::Value {
+        let text = std::fs::read_to_string(self.path(out).join("results.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+/// Name and bytes of every trained model in an output folder.
+pub(crate) fn models(out: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(out.join("cache")).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"))
+        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(path).unwrap()))
+        .collect()
+}
+
+/// Standard error and exit code of a command that must fail.
+pub(crate) fn failure(mut command: Command) -> (i32, String) {
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "it succeeded: {text}");
+    assert!(!text.contains("panicked"), "{text}");
+    (output.status.code().unwrap_or(-1), text)
+}

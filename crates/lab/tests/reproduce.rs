@@ -1,0 +1,126 @@
+//! `reproduce` from end to end: results, cache, threads, and a kill in the middle.
+
+#![cfg(feature = "train")]
+
+mod common;
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{EXPERIMENT, Place, models};
+
+#[test]
+fn one_run_writes_every_output_and_a_second_one_trains_nothing() {
+    let place = Place::new(EXPERIMENT);
+    place.reproduce(&["--out", "out"]).assert().success();
+    let first = place.results("out");
+    // Four models, two metrics.
+    assert_eq!(first["records"].as_array().unwrap().len(), 8);
+    assert_eq!(first["claims"][0]["holds"], true, "{}", first["claims"]);
+    let runs = first["runs"].as_array().unwrap();
+    assert!(runs.iter().all(|run| run["cached"] == false));
+    assert!(runs[3]["curve"].as_array().unwrap().len() >= 2, "{}", runs[3]);
+    assert_eq!(runs[3]["search"].as_array().unwrap().len(), 2);
+    let page = std::fs::read_to_string(place.path("out/report.html")).unwrap();
+    assert!(page.contains("Learning curves") && page.contains("Quality against latency"));
+    assert!(std::fs::read_to_string(place.path("out/report.md")).unwrap().contains("holds: EASE is better"));
+
+    place.reproduce(&["--out", "out"]).assert().success();
+    let second = place.results("out");
+    assert!(second["runs"].as_array().unwrap().iter().all(|run| run["cached"] == true));
+    assert_eq!(first["records"], second["records"]);
+
+    place.reproduce(&["--out", "out", "--fresh", "--model", "ease"]).assert().success();
+    let third = place.results("out");
+    assert_eq!(third["runs"][0]["cached"], false);
+    assert_eq!(third["records"][0]["value"], first["records"][2]["value"]);
+    // The claim needs a model that was left out: a note says so.
+    assert!(third["notes"][0].as_str().unwrap().contains("was not decided"), "{}", third["notes"]);
+}
+
+#[test]
+fn models_have_the_same_bytes_with_one_and_two_threads() {
+    let place = Place::new(EXPERIMENT);
+    place.reproduce(&["--out", "one", "--threads", "1"]).assert().success();
+    place.reproduce(&["--out", "two", "--threads", "2"]).assert().success();
+    let (one, two) = (models(&place.path("one")), models(&place.path("two")));
+    assert!(one.len() >= 8, "{:?}", one.keys());
+    assert_eq!(one.keys().collect::<Vec<_>>(), two.keys().collect::<Vec<_>>());
+    assert!(one == two, "bytes differ");
+    let values = |out: &str| -> Vec<String> {
+        place.results(out)["records"].as_array().unwrap().iter().map(|r| r["value"].to_string()).collect()
+    };
+    assert_eq!(values("one"), values("two"));
+}
+
+#[test]
+fn a_killed_run_goes_on_and_ends_with_the_same_bytes() {
+    let place = Place::new(EXPERIMENT);
+    let arguments = ["--profile", "paper", "--model", "mf-bpr", "--out"];
+    place.reproduce(&[&arguments[..], &["whole"]].concat()).assert().success();
+
+    let mut child = Command::new(env!("CARGO_BIN_EXE_rectify-lab"))
+        .args(["reproduce", "--experiments", "experiments"])
+        .args(arguments)
+        .arg("killed")
+        .current_dir(place.path(""))
+        .env("XDG_CACHE_HOME", place.path("xdg"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let checkpoint = || {
+        let entries = std::fs::read_dir(place.path("killed/cache")).ok()?;
+        entries.filter_map(|e| Some(e.ok()?.path())).find(|p| p.extension().is_some_and(|e| e == "checkpoint"))
+    };
+    let start = Instant::now();
+    while checkpoint().is_none() {
+        assert!(start.elapsed() < Duration::from_secs(60), "no checkpoint in a minute");
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it was killed");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap(); // SIGKILL
+    child.wait().unwrap();
+    assert!(checkpoint().is_some() && !place.path("killed/results.json").exists());
+
+    let resumed = place.reproduce(&[&arguments[..], &["killed"]].concat()).output().unwrap();
+    assert!(resumed.status.success());
+    assert!(String::from_utf8_lossy(&resumed.stderr).contains("goes on after epoch"));
+    assert!(models(&place.path("whole")) == models(&place.path("killed")), "bytes differ after resume");
+    assert!(checkpoint().is_none(), "the checkpoint of a finished run stays");
+}
+
+#[test]
+fn any_file_of_a_known_format_can_be_reproduced_on() {
+    let place = Place::new(EXPERIMENT);
+    place.lab(&["data", "generate", "--size", "tiny", "--out", "mine.inter"]).assert().success();
+    place
+        .reproduce(&[
+            "--input",
+            "mine.inter",
+            "--format",
+            "inter",
+            "--model",
+            "pop-rank",
+            "--model",
+            "ease",
+            "--out",
+            "out",
+        ])
+        .assert()
+        .success();
+    let results = place.results("out");
+    assert_eq!(results["records"][0]["dataset"], "mine");
+    assert!(results["records"][2]["value"].as_f64().unwrap() > results["records"][0]["value"].as_f64().unwrap());
+}
+
+#[test]
+fn every_experiment_of_the_workspace_parses_and_its_settings_are_valid() {
+    // `--model` with an unknown name is refused after all experiments were read.
+    let place = Place::new(EXPERIMENT);
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../xtask/experiments");
+    let folder = folder.to_str().unwrap();
+    let (code, text) = common::failure(place.lab(&["reproduce", "--experiments", folder, "--model", "no-such-model"]));
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("unknown model 'no-such-model'"), "{text}");
+}
