@@ -9,7 +9,14 @@ use std::time::Duration;
 use cpu_time::CpuTime;
 use criterion::{BenchmarkId, Criterion, criterion_group};
 use rectify_core::rng::Seed;
-use rectify_tensor::{Csr, DistinctRows, Init, Optimizer, RowTable, RowUpdate, kernels};
+use rectify_tensor::{
+    Csr, DistinctRows, Graph, GraphError, Init, Optimizer, ParamStore, RowTable, RowUpdate, Tensor, constant, kernels,
+    ops, variable,
+};
+
+/// As in the binaries: the system allocator maps and unmaps every large buffer.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const DIM: usize = 64;
 const BATCH: usize = 1024;
@@ -171,6 +178,57 @@ fn layer(c: &mut Criterion<CpuTime>) {
     group.finish();
 }
 
+fn graph_step(c: &mut Criterion<CpuTime>) {
+    let mut store = ParamStore::new(Seed(1));
+    let init = Init::Normal { std: 0.1 };
+    let (n_users, n_items) = (6_040, 3_706);
+    let users = store.add_rows("users", n_users, DIM, init, RowUpdate::Exact);
+    let items = store.add_rows("items", n_items, DIM, init, RowUpdate::Exact);
+    let mut graph = Graph::new();
+    let mut next = 0;
+    let mut step = || -> Result<f32, GraphError> {
+        let mut rng = Seed(1).at(0, next % 256);
+        next += 1;
+        let mut draw = |n: usize, amount: usize| (0..amount).map(|_| rng.below(n as u32)).collect::<Vec<u32>>();
+        let (u, i) = (draw(n_users, BATCH), draw(n_items, 2 * BATCH));
+        let mut batch = graph.batch(&mut store);
+        let (user_leaf, u) = batch.rows(users, &u)?;
+        let (item_leaf, i) = batch.rows(items, &i)?;
+        let positive = ops::gather_dot(&user_leaf, &u, &item_leaf, &i[..BATCH])?;
+        let negative = ops::gather_dot(&user_leaf, &u, &item_leaf, &i[BATCH..])?;
+        let loss = (ops::bpr(&positive, &negative)? / BATCH as f64)?;
+        batch.step(&loss, &Optimizer::adam(1e-3))
+    };
+    (0..100).for_each(|_| {
+        step().expect("a sound graph");
+    });
+    c.bench_function("bpr_adam_step/batch_1024/dim_64/graph_exact/6040x3706", |b| b.iter(&mut step));
+}
+
+fn graph_ops(c: &mut Criterion<CpuTime>) {
+    let draw = |n: usize, shape: &[usize], s| {
+        let values = Init::Normal { std: 1.0 }.draw(n, 1, Seed(s));
+        constant(&values, shape).expect("a sound shape")
+    };
+    let leaf = |n: usize, shape: &[usize], s| variable(&draw(n, shape, s)).expect("a copy");
+    let (positive, negative) = (leaf(BATCH, &[BATCH], 1), leaf(BATCH, &[BATCH], 2));
+    let targets = Init::Zeros.draw(BATCH, 1, Seed(3));
+    let student = leaf(256 * 50, &[256, 50], 4);
+    let teacher = Init::Normal { std: 1.0 }.draw(256 * 50, 1, Seed(5));
+    let (a, b) = (leaf(256 * 40, &[256, 40], 6), leaf(256 * 40, &[256, 40], 7));
+    let mut group = c.benchmark_group("graph_op");
+    let mut bench = |name: &str, loss: &dyn Fn() -> Result<Tensor, GraphError>| {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| loss().and_then(|loss| Ok(loss.backward()?)).expect("a sound graph"));
+        });
+    };
+    bench("bpr/1024", &|| ops::bpr(&positive, &negative));
+    bench("bce_with_logits/1024", &|| ops::bce_with_logits(&positive, &targets));
+    bench("softmax_cross_entropy/256x50", &|| ops::softmax_cross_entropy(&student, &teacher, 2.0));
+    bench("suffix_log_sum_exp/256x40+40", &|| Ok((ops::suffix_log_sum_exp(&a, &b)? - &a)?.sum_all()?));
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
@@ -178,7 +236,7 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(3));
-    targets = bpr, adam_dense, spmm, layer
+    targets = bpr, graph_step, adam_dense, spmm, layer, graph_ops
 }
 
 fn main() {

@@ -84,6 +84,10 @@ impl Csr {
         (&self.columns[edges.clone()], &self.values[edges])
     }
 
+    fn edges(&self) -> kernels::Edges<'_> {
+        kernels::Edges { offsets: &self.offsets, columns: &self.columns, values: &self.values }
+    }
+
     /// `out ← A·x`; x (n_columns, dim), out (n_rows, dim). The bits do not depend on the number of threads.
     ///
     /// # Panics
@@ -92,8 +96,7 @@ impl Csr {
         kernels::check_matrix("x", x, self.n_columns, dim);
         kernels::check_matrix("out", out, self.n_rows(), dim);
         parallel::fill_rows(out, dim, PIECE, |first, out| {
-            let mut rows = first..first + out.len() / dim;
-            kernels::spmm_rows_of(&mut rows, &self.offsets, &self.columns, &self.values, x, dim, out);
+            kernels::spmm_range(self.edges(), first..first + out.len() / dim, x, dim, out);
         });
     }
 
@@ -105,8 +108,7 @@ impl Csr {
         kernels::check_matrix("x", x, self.n_columns, dim);
         kernels::check_matrix("out", out, rows.len(), dim);
         parallel::fill_rows(out, dim, PIECE / 8, |first, out| {
-            let mut rows = rows[first..first + out.len() / dim].iter().map(|r| *r as usize);
-            kernels::spmm_rows_of(&mut rows, &self.offsets, &self.columns, &self.values, x, dim, out);
+            kernels::spmm_rows(self.edges(), &rows[first..first + out.len() / dim], x, dim, out);
         });
     }
 
@@ -118,7 +120,7 @@ impl Csr {
         kernels::check_matrix("g", g, rows.len(), dim);
         kernels::check_matrix("dx", dx, self.n_columns, dim);
         if dim > 0 {
-            kernels::spmm_scatter(rows, &self.offsets, &self.columns, &self.values, g, dim, dx);
+            kernels::spmm_scatter(self.edges(), rows, g, dim, dx);
         }
     }
 

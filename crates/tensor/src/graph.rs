@@ -187,6 +187,16 @@ pub fn constant(values: &[f32], shape: &[usize]) -> Result<Tensor, GraphError> {
     Ok(Tensor::from_slice(values, shape, &candle_core::Device::Cpu)?)
 }
 
+/// A copy of a tensor that gradients are taken for: `loss.backward()?.get(&variable)`.
+///
+/// Parameters enter a graph through a [`Batch`]; this is for looking at gradients themselves.
+///
+/// # Errors
+/// What the tensor library says.
+pub fn variable(value: &Tensor) -> Result<Tensor, GraphError> {
+    Ok(Var::from_tensor(value)?.as_tensor().clone())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

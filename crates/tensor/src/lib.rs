@@ -29,7 +29,7 @@ pub use dense::DenseParam;
 pub use device::{Device, DeviceError};
 pub use distinct::DistinctRows;
 pub use error::{CsrError, OptimizerError, ParamError};
-pub use graph::{Batch, Graph, GraphError, constant};
+pub use graph::{Batch, Graph, GraphError, constant, variable};
 pub use init::Init;
 pub use optimizer::{Adagrad, Adam, Optimizer, Sgd};
 pub use store::{DenseKey, ParamStore, RowsKey, Snapshot};

@@ -34,17 +34,32 @@ fn bias_act_body<const FMA: bool>(y: &mut [f32], bias: &[f32], activation: Activ
         return;
     }
     assert!(y.len().is_multiple_of(bias.len()), "outputs must be rows of {}", bias.len());
+    // Plain loops: a closure is a function of its own, compiled without the target features of this one unless inlined.
     for row in y.chunks_exact_mut(bias.len()) {
         let outputs = row.iter_mut().zip(bias);
         match activation {
-            Activation::Identity => outputs.for_each(|(y, b)| *y += b),
-            Activation::Relu => outputs.for_each(|(y, b)| {
-                let z = *y + b;
-                // Not `max`: it would turn a NaN into 0 and hide it.
-                *y = if z < 0.0 { 0.0 } else { z };
-            }),
-            Activation::Sigmoid => outputs.for_each(|(y, b)| *y = sigmoid_body::<FMA>(*y + b)),
-            Activation::Tanh => outputs.for_each(|(y, b)| *y = tanh::<FMA>(*y + b)),
+            Activation::Identity => {
+                for (y, b) in outputs {
+                    *y += b;
+                }
+            }
+            Activation::Relu => {
+                for (y, b) in outputs {
+                    let z = *y + b;
+                    // Not `max`: it would turn a NaN into 0 and hide it.
+                    *y = if z < 0.0 { 0.0 } else { z };
+                }
+            }
+            Activation::Sigmoid => {
+                for (y, b) in outputs {
+                    *y = sigmoid_body::<FMA>(*y + b);
+                }
+            }
+            Activation::Tanh => {
+                for (y, b) in outputs {
+                    *y = tanh::<FMA>(*y + b);
+                }
+            }
         }
     }
 }
@@ -55,9 +70,21 @@ fn activation_backward_body<const FMA: bool>(y: &[f32], dy: &mut [f32], activati
     let pairs = y.iter().zip(dy);
     match activation {
         Activation::Identity => {}
-        Activation::Relu => pairs.for_each(|(y, d)| *d = if *y > 0.0 { *d } else { 0.0 }),
-        Activation::Sigmoid => pairs.for_each(|(y, d)| *d *= y * (1.0 - y)),
-        Activation::Tanh => pairs.for_each(|(y, d)| *d *= 1.0 - y * y),
+        Activation::Relu => {
+            for (y, d) in pairs {
+                *d = if *y > 0.0 { *d } else { 0.0 };
+            }
+        }
+        Activation::Sigmoid => {
+            for (y, d) in pairs {
+                *d *= y * (1.0 - y);
+            }
+        }
+        Activation::Tanh => {
+            for (y, d) in pairs {
+                *d *= 1.0 - y * y;
+            }
+        }
     }
 }
 

@@ -4,18 +4,14 @@ use super::activation::{sigmoid_body, softplus_body};
 use super::kernel;
 
 /// Numbers handled at a time: their losses stay on the stack until they are added in order.
-pub(crate) const BLOCK: usize = 64;
+const BLOCK: usize = 64;
 
-/// Sums `value(i)` in blocks: terms vectorise, the sum keeps its order and double precision.
+/// Adds terms in their order, in double precision.
 #[inline(always)]
-pub(crate) fn sum_terms(n: usize, mut value: impl FnMut(std::ops::Range<usize>, &mut [f32; BLOCK])) -> f64 {
-    let (mut total, mut start) = (0.0, 0);
-    let mut terms = [0.0; BLOCK];
-    while start < n {
-        let end = (start + BLOCK).min(n);
-        value(start..end, &mut terms);
-        total += terms[..end - start].iter().map(|t| f64::from(*t)).sum::<f64>();
-        start = end;
+fn sum_terms(terms: &[f32]) -> f64 {
+    let mut total = 0.0;
+    for term in terms {
+        total += f64::from(*term);
     }
     total
 }
@@ -24,38 +20,49 @@ pub(crate) fn sum_terms(n: usize, mut value: impl FnMut(std::ops::Range<usize>, 
 fn bce_with_logits_body<const FMA: bool>(logits: &[f32], targets: &[f32], scale: f32, d_logits: &mut [f32]) -> f64 {
     assert_eq!(logits.len(), targets.len(), "each logit needs a target");
     assert_eq!(logits.len(), d_logits.len(), "each logit needs a place for its gradient");
-    sum_terms(logits.len(), |range, terms| {
-        let inputs = logits[range.clone()].iter().zip(&targets[range.clone()]);
-        for (((z, t), d), term) in inputs.zip(&mut d_logits[range]).zip(terms) {
+    let mut total = 0.0;
+    for ((z, t), d) in logits.chunks(BLOCK).zip(targets.chunks(BLOCK)).zip(d_logits.chunks_mut(BLOCK)) {
+        let mut terms = [0.0; BLOCK];
+        for (((z, t), d), term) in z.iter().zip(t).zip(&mut *d).zip(&mut terms) {
             // softplus(z) - t·z without the cancellation: t·softplus(-z) + (1 - t)·softplus(z).
             *term = t * softplus_body::<FMA>(-z) + (1.0 - t) * softplus_body::<FMA>(*z);
             *d = scale * (sigmoid_body::<FMA>(*z) - t);
         }
-    })
+        total += sum_terms(&terms[..z.len()]);
+    }
+    total
 }
 
 #[inline(always)]
 fn logistic_body<const FMA: bool>(margins: &[f32], scale: f32, d_margins: &mut [f32]) -> f64 {
     assert_eq!(margins.len(), d_margins.len(), "each margin needs a place for its gradient");
-    sum_terms(margins.len(), |range, terms| {
-        for ((x, d), term) in margins[range.clone()].iter().zip(&mut d_margins[range]).zip(terms) {
+    let mut total = 0.0;
+    for (x, d) in margins.chunks(BLOCK).zip(d_margins.chunks_mut(BLOCK)) {
+        let mut terms = [0.0; BLOCK];
+        for ((x, d), term) in x.iter().zip(d).zip(&mut terms) {
             *term = softplus_body::<FMA>(-x);
             *d = -scale * sigmoid_body::<FMA>(-x);
         }
-    })
+        total += sum_terms(&terms[..x.len()]);
+    }
+    total
 }
 
 #[inline(always)]
 fn hinge_body<const FMA: bool>(margins: &[f32], target: f32, scale: f32, d_margins: &mut [f32]) -> f64 {
     assert_eq!(margins.len(), d_margins.len(), "each margin needs a place for its gradient");
-    sum_terms(margins.len(), |range, terms| {
-        for ((x, d), term) in margins[range.clone()].iter().zip(&mut d_margins[range]).zip(terms) {
+    let mut total = 0.0;
+    for (x, d) in margins.chunks(BLOCK).zip(d_margins.chunks_mut(BLOCK)) {
+        let mut terms = [0.0; BLOCK];
+        for ((x, d), term) in x.iter().zip(d).zip(&mut terms) {
             let gap = target - x;
             // Written so that a NaN is kept.
             *term = if gap < 0.0 { 0.0 } else { gap };
             *d = if gap > 0.0 { -scale } else { 0.0 };
         }
-    })
+        total += sum_terms(&terms[..x.len()]);
+    }
+    total
 }
 
 kernel! {

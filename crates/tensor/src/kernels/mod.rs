@@ -30,7 +30,7 @@ pub use linear::{
 pub use loss::{bce_with_logits, hinge, logistic};
 pub use softmax::{softmax_cross_entropy, softmax_rows, suffix_log_sum_exp, suffix_log_sum_exp_backward};
 pub use spd::{cholesky_solve, gram_add, padded};
-pub(crate) use spmm::{spmm_rows_of, spmm_scatter};
+pub(crate) use spmm::{Edges, spmm_range, spmm_rows, spmm_scatter};
 pub(crate) use update::{
     AdagradStep, AdamConstants, AdamScale, adagrad_dense, adagrad_rows, adam_dense, adam_rows, sgd_dense, sgd_rows,
 };
@@ -195,6 +195,15 @@ pub(crate) fn prefetch(values: &[f32], start: usize, len: usize) {
                 std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(values.as_ptr().add(at).cast());
             }
             at += 16;
+        }
+        if len > 0 {
+            #[expect(unsafe_code, reason = "prefetch has no safe form")]
+            // SAFETY: as above; a row that starts inside a cache line ends in one more.
+            unsafe {
+                std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(
+                    values.as_ptr().add(start + len - 1).cast(),
+                );
+            }
         }
     }
     #[cfg(not(target_arch = "x86_64"))]

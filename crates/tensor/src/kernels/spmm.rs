@@ -1,21 +1,43 @@
 //! Rows of a sparse matrix times a dense one.
 
-use super::vector::AHEAD;
+use std::ops::Range;
+
 use super::{kernel, mul_add, prefetch};
 
-/// `out[W]` ← Σ over the row's edges of `value · x[column]`, columns `at..at + W` of x. The sum stays in registers.
+/// A sparse matrix as its arrays; row r owns edges `offsets[r]..offsets[r + 1]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Edges<'a> {
+    pub(crate) offsets: &'a [u64],
+    pub(crate) columns: &'a [u32],
+    pub(crate) values: &'a [f32],
+}
+
+impl Edges<'_> {
+    #[inline(always)]
+    fn of(&self, row: usize) -> Range<usize> {
+        self.offsets[row] as usize..self.offsets[row + 1] as usize
+    }
+}
+
+/// Rows of x asked for ahead of their use.
+const AHEAD: usize = 16;
+
+/// `out[W]` ← Σ over the edges of `value · x[column]`, columns `at..at + W` of x. The sum stays in registers.
 #[inline(always)]
 fn row_block<const FMA: bool, const W: usize>(
-    columns: &[u32],
-    values: &[f32],
+    a: Edges<'_>,
+    edges: Range<usize>,
+    last: usize,
     x: &[f32],
     dim: usize,
     at: usize,
     out: &mut [f32],
 ) {
     let mut sums = [0.0f32; W];
-    for (e, (column, value)) in columns.iter().zip(values).enumerate() {
-        if let Some(next) = columns.get(e + AHEAD) {
+    let ahead = &a.columns[..last];
+    let first = edges.start;
+    for (e, (column, value)) in a.columns[edges.clone()].iter().zip(&a.values[edges]).enumerate() {
+        if let Some(next) = ahead.get(first + e + AHEAD) {
             prefetch(x, *next as usize * dim + at, W);
         }
         let start = *column as usize * dim + at;
@@ -27,55 +49,53 @@ fn row_block<const FMA: bool, const W: usize>(
     out[at..at + W].copy_from_slice(&sums);
 }
 
+/// One row of the product. Rows of x are asked for up to edge `last`.
 #[inline(always)]
-fn spmm_rows_of_body<const FMA: bool>(
-    rows: &mut dyn Iterator<Item = usize>,
-    offsets: &[u64],
-    columns: &[u32],
-    values: &[f32],
-    x: &[f32],
-    dim: usize,
-    out: &mut [f32],
-) {
-    for (row, out) in rows.zip(out.chunks_exact_mut(dim)) {
-        let edges = offsets[row] as usize..offsets[row + 1] as usize;
-        let (columns, values) = (&columns[edges.clone()], &values[edges]);
-        let mut at = 0;
-        while at + 64 <= dim {
-            row_block::<FMA, 64>(columns, values, x, dim, at, out);
-            at += 64;
-        }
-        while at + 16 <= dim {
-            row_block::<FMA, 16>(columns, values, x, dim, at, out);
-            at += 16;
-        }
-        if at < dim {
-            let tail = &mut out[at..];
-            tail.fill(0.0);
-            for (column, value) in columns.iter().zip(values) {
-                let start = *column as usize * dim + at;
-                for (o, x) in tail.iter_mut().zip(&x[start..]) {
-                    *o = mul_add::<FMA>(*value, *x, *o);
-                }
+fn row_product<const FMA: bool>(a: Edges<'_>, row: usize, last: usize, x: &[f32], dim: usize, out: &mut [f32]) {
+    let edges = a.of(row);
+    let mut at = 0;
+    while at + 64 <= dim {
+        row_block::<FMA, 64>(a, edges.clone(), last, x, dim, at, out);
+        at += 64;
+    }
+    while at + 16 <= dim {
+        row_block::<FMA, 16>(a, edges.clone(), last, x, dim, at, out);
+        at += 16;
+    }
+    if at < dim {
+        let tail = &mut out[at..];
+        tail.fill(0.0);
+        for (column, value) in a.columns[edges.clone()].iter().zip(&a.values[edges]) {
+            let start = *column as usize * dim + at;
+            for (o, x) in tail.iter_mut().zip(&x[start..]) {
+                *o = mul_add::<FMA>(*value, *x, *o);
             }
         }
     }
 }
 
 #[inline(always)]
-fn spmm_scatter_body<const FMA: bool>(
-    rows: &[u32],
-    offsets: &[u64],
-    columns: &[u32],
-    values: &[f32],
-    g: &[f32],
-    dim: usize,
-    out: &mut [f32],
-) {
+fn spmm_range_body<const FMA: bool>(a: Edges<'_>, rows: Range<usize>, x: &[f32], dim: usize, out: &mut [f32]) {
+    // The edges of successive rows follow each other, so the next row's x is asked for while this one is summed.
+    let last = a.columns.len();
+    for (row, out) in rows.zip(out.chunks_exact_mut(dim)) {
+        row_product::<FMA>(a, row, last, x, dim, out);
+    }
+}
+
+#[inline(always)]
+fn spmm_rows_body<const FMA: bool>(a: Edges<'_>, rows: &[u32], x: &[f32], dim: usize, out: &mut [f32]) {
+    for (row, out) in rows.iter().zip(out.chunks_exact_mut(dim)) {
+        row_product::<FMA>(a, *row as usize, a.of(*row as usize).end, x, dim, out);
+    }
+}
+
+#[inline(always)]
+fn spmm_scatter_body<const FMA: bool>(a: Edges<'_>, rows: &[u32], g: &[f32], dim: usize, out: &mut [f32]) {
     for (row, g) in rows.iter().zip(g.chunks_exact(dim)) {
-        let edges = offsets[*row as usize] as usize..offsets[*row as usize + 1] as usize;
-        let (columns, values) = (&columns[edges.clone()], &values[edges]);
-        for (e, (column, value)) in columns.iter().zip(values).enumerate() {
+        let edges = a.of(*row as usize);
+        let columns = &a.columns[edges.clone()];
+        for (e, (column, value)) in columns.iter().zip(&a.values[edges]).enumerate() {
             if let Some(next) = columns.get(e + AHEAD) {
                 prefetch(out, *next as usize * dim, dim);
             }
@@ -88,28 +108,19 @@ fn spmm_scatter_body<const FMA: bool>(
 }
 
 kernel! {
+    /// Successive rows of A·x; sizes are checked by `Csr`.
+    pub(crate) fn spmm_range / spmm_range_at(a: Edges<'_>, rows: Range<usize>, x: &[f32], dim: usize, out: &mut [f32])
+        = spmm_range_body
+}
+kernel! {
     /// Rows of A·x in the order of `rows`; sizes are checked by `Csr`.
-    pub(crate) fn spmm_rows_of / spmm_rows_of_at(
-        rows: &mut dyn Iterator<Item = usize>,
-        offsets: &[u64],
-        columns: &[u32],
-        values: &[f32],
-        x: &[f32],
-        dim: usize,
-        out: &mut [f32],
-    ) = spmm_rows_of_body
+    pub(crate) fn spmm_rows / spmm_rows_at(a: Edges<'_>, rows: &[u32], x: &[f32], dim: usize, out: &mut [f32])
+        = spmm_rows_body
 }
 kernel! {
     /// `out += A[rows]ᵀ·g`, one row of A after the other; sizes are checked by `Csr`.
-    pub(crate) fn spmm_scatter / spmm_scatter_at(
-        rows: &[u32],
-        offsets: &[u64],
-        columns: &[u32],
-        values: &[f32],
-        g: &[f32],
-        dim: usize,
-        out: &mut [f32],
-    ) = spmm_scatter_body
+    pub(crate) fn spmm_scatter / spmm_scatter_at(a: Edges<'_>, rows: &[u32], g: &[f32], dim: usize, out: &mut [f32])
+        = spmm_scatter_body
 }
 
 #[cfg(test)]
@@ -136,13 +147,17 @@ mod tests {
             }
             for level in Level::available() {
                 let mut out = vec![f32::NAN; 4 * dim];
-                spmm_rows_of_at(level, &mut (0..4), &offsets, &columns, &values, &x, dim, &mut out);
+                let a = Edges { offsets: &offsets, columns: &columns, values: &values };
+                spmm_range_at(level, a, 0..4, &x, dim, &mut out);
                 assert_close(&out, &want, 1e-5);
+                let mut some = vec![f32::NAN; 2 * dim];
+                spmm_rows_at(level, a, &[2, 0], &x, dim, &mut some);
+                assert_eq!(some, [&out[2 * dim..3 * dim], &out[..dim]].concat());
 
                 // ⟨A x, g⟩ = ⟨x, Aᵀ g⟩ for the chosen rows.
                 let g = normals("g", 2 * dim);
                 let mut back = vec![0.0; 9 * dim];
-                spmm_scatter_at(level, &[3, 2], &offsets, &columns, &values, &g, dim, &mut back);
+                spmm_scatter_at(level, a, &[3, 2], &g, dim, &mut back);
                 let rows: Vec<f32> = [&want[3 * dim..], &want[2 * dim..3 * dim]].concat();
                 let inner = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
                 let (left, right) = (inner(&rows, &g), inner(&x, &back));

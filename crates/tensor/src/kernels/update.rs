@@ -1,6 +1,6 @@
 //! Optimiser steps on rows and on whole matrices, and the replay of steps that a row missed.
 //!
-//! One function per rule ([`adam_lanes`], …) is the arithmetic of every path, so that a row that was replayed has the bits
+//! One function per rule (`adam_one`, …) is the arithmetic of every path, so that a row that was replayed has the bits
 //! of one that a dense pass visited each step.
 
 use super::vector::AHEAD;
@@ -35,83 +35,39 @@ pub(crate) struct AdagradStep {
     pub(crate) weight_decay: f32,
 }
 
-/// Numbers handled together: one AVX-512 register, two of AVX2.
+/// Numbers handled together while steps are replayed: one AVX-512 register, two of AVX2.
 const LANES: usize = 16;
 type Lanes = [f32; LANES];
 
+/// `DECAY` says whether there is weight decay: without it m and v do not wait for w, so that the divisions of successive
+/// replayed steps overlap (twice as fast).
 #[inline(always)]
-fn adam_lanes<const FMA: bool>(
-    w: &mut Lanes,
-    m: &mut Lanes,
-    v: &mut Lanes,
-    g: &Lanes,
+fn adam_one<const FMA: bool, const DECAY: bool>(
+    w: &mut f32,
+    m: &mut f32,
+    v: &mut f32,
+    g: f32,
     c: &AdamConstants,
     s: AdamScale,
 ) {
-    for l in 0..LANES {
-        let g = mul_add::<FMA>(c.weight_decay, w[l], g[l]);
-        m[l] = mul_add::<FMA>(c.one_minus_beta1, g, c.beta1 * m[l]);
-        v[l] = mul_add::<FMA>(c.one_minus_beta2 * g, g, c.beta2 * v[l]);
-        let root = mul_add::<FMA>(v[l].sqrt(), s.inverse_root, c.epsilon);
-        w[l] = mul_add::<FMA>(-s.step_size, m[l] / root, w[l]);
-    }
+    let g = if DECAY { mul_add::<FMA>(c.weight_decay, *w, g) } else { g };
+    *m = mul_add::<FMA>(c.one_minus_beta1, g, c.beta1 * *m);
+    *v = mul_add::<FMA>(c.one_minus_beta2 * g, g, c.beta2 * *v);
+    let root = mul_add::<FMA>(v.sqrt(), s.inverse_root, c.epsilon);
+    *w = mul_add::<FMA>(-s.step_size, *m / root, *w);
 }
 
 #[inline(always)]
-fn adagrad_lanes<const FMA: bool>(w: &mut Lanes, sum: &mut Lanes, g: &Lanes, s: &AdagradStep) {
-    for l in 0..LANES {
-        let g = mul_add::<FMA>(s.weight_decay, w[l], g[l]);
-        sum[l] = mul_add::<FMA>(g, g, sum[l]);
-        w[l] = mul_add::<FMA>(-s.learning_rate, g / (sum[l].sqrt() + s.epsilon), w[l]);
-    }
+fn adagrad_one<const FMA: bool>(w: &mut f32, sum: &mut f32, g: f32, s: &AdagradStep) {
+    let g = mul_add::<FMA>(s.weight_decay, *w, g);
+    *sum = mul_add::<FMA>(g, g, *sum);
+    *w = mul_add::<FMA>(-s.learning_rate, g / (sum.sqrt() + s.epsilon), *w);
 }
 
 #[inline(always)]
-fn sgd_lanes<const FMA: bool>(w: &mut Lanes, g: &Lanes, learning_rate: f32, weight_decay: f32) {
-    for l in 0..LANES {
-        let g = mul_add::<FMA>(weight_decay, w[l], g[l]);
-        w[l] = mul_add::<FMA>(-learning_rate, g, w[l]);
-    }
-}
-
-/// Cuts N mutable slices and the gradient into registers, the last one padded with zeros.
-#[inline(always)]
-fn for_lanes<const N: usize>(
-    mut state: [&mut [f32]; N],
-    grads: Option<&[f32]>,
-    mut step: impl FnMut(&mut [Lanes; N], &Lanes),
-) {
-    let len = state[0].len();
-    let mut at = 0;
-    while at < len {
-        let width = LANES.min(len - at);
-        let mut lanes = [[0.0; LANES]; N];
-        let mut g = [0.0; LANES];
-        if width == LANES {
-            for (lanes, state) in lanes.iter_mut().zip(&state) {
-                lanes.copy_from_slice(&state[at..at + LANES]);
-            }
-            if let Some(grads) = grads {
-                g.copy_from_slice(&grads[at..at + LANES]);
-            }
-            step(&mut lanes, &g);
-            for (lanes, state) in lanes.iter().zip(&mut state) {
-                state[at..at + LANES].copy_from_slice(lanes);
-            }
-        } else {
-            for (lanes, state) in lanes.iter_mut().zip(&state) {
-                lanes[..width].copy_from_slice(&state[at..at + width]);
-            }
-            if let Some(grads) = grads {
-                g[..width].copy_from_slice(&grads[at..at + width]);
-            }
-            step(&mut lanes, &g);
-            for (lanes, state) in lanes.iter().zip(&mut state) {
-                state[at..at + width].copy_from_slice(&lanes[..width]);
-            }
-        }
-        at += width;
-    }
+fn sgd_one<const FMA: bool>(w: &mut f32, g: f32, learning_rate: f32, weight_decay: f32) {
+    let g = mul_add::<FMA>(weight_decay, *w, g);
+    *w = mul_add::<FMA>(-learning_rate, g, *w);
 }
 
 #[inline(always)]
@@ -123,17 +79,33 @@ fn adam_dense_body<const FMA: bool>(
     c: &AdamConstants,
     s: AdamScale,
 ) {
-    for_lanes([w, m, v], Some(grads), |[w, m, v], g| adam_lanes::<FMA>(w, m, v, g, c, s));
+    // Copies: the compiler must see that no store changes a constant.
+    let c = *c;
+    let all = w.iter_mut().zip(m).zip(v).zip(grads);
+    if c.weight_decay == 0.0 {
+        for (((w, m), v), g) in all {
+            adam_one::<FMA, false>(w, m, v, *g, &c, s);
+        }
+    } else {
+        for (((w, m), v), g) in all {
+            adam_one::<FMA, true>(w, m, v, *g, &c, s);
+        }
+    }
 }
 
 #[inline(always)]
 fn adagrad_dense_body<const FMA: bool>(w: &mut [f32], sum: &mut [f32], grads: &[f32], s: &AdagradStep) {
-    for_lanes([w, sum], Some(grads), |[w, sum], g| adagrad_lanes::<FMA>(w, sum, g, s));
+    let s = *s;
+    for ((w, sum), g) in w.iter_mut().zip(sum).zip(grads) {
+        adagrad_one::<FMA>(w, sum, *g, &s);
+    }
 }
 
 #[inline(always)]
 fn sgd_dense_body<const FMA: bool>(w: &mut [f32], grads: &[f32], learning_rate: f32, weight_decay: f32) {
-    for_lanes([w], Some(grads), |[w], g| sgd_lanes::<FMA>(w, g, learning_rate, weight_decay));
+    for (w, g) in w.iter_mut().zip(grads) {
+        sgd_one::<FMA>(w, *g, learning_rate, weight_decay);
+    }
 }
 
 /// Zero-gradient steps after which a stretch of lanes is asked whether it still moves.
@@ -145,15 +117,20 @@ const STRIDE: usize = 16;
 /// while no gradient comes (the learning rate is constant in a history). Once that bound is under a quarter of the spacing
 /// of w's numbers, w is done moving, and only m and v still fade.
 #[inline(always)]
-fn adam_replay<const FMA: bool>(w: &mut Lanes, m: &mut Lanes, v: &mut Lanes, c: &AdamConstants, missed: &[AdamScale]) {
-    const ZERO: Lanes = [0.0; LANES];
+fn adam_replay_lanes<const FMA: bool, const DECAY: bool>(
+    w: &mut Lanes,
+    m: &mut Lanes,
+    v: &mut Lanes,
+    c: &AdamConstants,
+    missed: &[AdamScale],
+) {
     for (i, stride) in missed.chunks(STRIDE).enumerate() {
-        if c.weight_decay == 0.0 && i > 0 {
+        if !DECAY && i > 0 {
             let bound = stride[0].step_size / c.epsilon;
             let mut still = true;
             for l in 0..LANES {
                 // 2⁻²⁶ |w| is a quarter of the spacing at most.
-                still &= m[l] == 0.0 || bound * m[l].abs() < w[l].abs() * 1.490_116_1e-8;
+                still &= (m[l] == 0.0) | (bound * m[l].abs() < w[l].abs() * 1.490_116_1e-8);
             }
             if still {
                 for _ in i * STRIDE..missed.len() {
@@ -166,12 +143,44 @@ fn adam_replay<const FMA: bool>(w: &mut Lanes, m: &mut Lanes, v: &mut Lanes, c: 
             }
         }
         for s in stride {
-            adam_lanes::<FMA>(w, m, v, &ZERO, c, *s);
+            for l in 0..LANES {
+                adam_one::<FMA, DECAY>(&mut w[l], &mut m[l], &mut v[l], 0.0, c, *s);
+            }
         }
     }
 }
 
-/// One row of the matrices.
+/// Replays the missed steps of one row.
+#[inline(always)]
+fn adam_replay<const FMA: bool, const DECAY: bool>(
+    w: &mut [f32],
+    m: &mut [f32],
+    v: &mut [f32],
+    c: &AdamConstants,
+    missed: &[AdamScale],
+) {
+    let ((w_chunks, w_tail), (m_chunks, m_tail), (v_chunks, v_tail)) =
+        (w.as_chunks_mut::<LANES>(), m.as_chunks_mut::<LANES>(), v.as_chunks_mut::<LANES>());
+    for ((w, m), v) in w_chunks.iter_mut().zip(m_chunks).zip(v_chunks) {
+        // Copies stay in registers from step to step.
+        let (mut lanes_w, mut lanes_m, mut lanes_v) = (*w, *m, *v);
+        adam_replay_lanes::<FMA, DECAY>(&mut lanes_w, &mut lanes_m, &mut lanes_v, c, missed);
+        (*w, *m, *v) = (lanes_w, lanes_m, lanes_v);
+    }
+    let width = w_tail.len();
+    if width > 0 {
+        let (mut lanes_w, mut lanes_m, mut lanes_v) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+        lanes_w[..width].copy_from_slice(w_tail);
+        lanes_m[..width].copy_from_slice(m_tail);
+        lanes_v[..width].copy_from_slice(v_tail);
+        adam_replay_lanes::<FMA, DECAY>(&mut lanes_w, &mut lanes_m, &mut lanes_v, c, missed);
+        w_tail.copy_from_slice(&lanes_w[..width]);
+        m_tail.copy_from_slice(&lanes_m[..width]);
+        v_tail.copy_from_slice(&lanes_v[..width]);
+    }
+}
+
+/// One row of a matrix.
 macro_rules! row {
     ($matrix:expr, $row:expr, $dim:expr) => {{
         let start = $row as usize * $dim;
@@ -201,15 +210,17 @@ fn adam_rows_body<const FMA: bool>(
             prefetch(v, start, dim);
         }
         let behind = missed(row);
-        let state = [row!(w, row, dim), row!(m, row, dim), row!(v, row, dim)];
-        let missed = &history[history.len() - behind..];
-        match grads {
-            Some((grads, now)) => for_lanes(state, Some(&grads[i * dim..(i + 1) * dim]), |[w, m, v], g| {
-                adam_replay::<FMA>(w, m, v, c, missed);
-                adam_lanes::<FMA>(w, m, v, g, c, now);
-            }),
-            None if behind == 0 => {}
-            None => for_lanes(state, None, |[w, m, v], _| adam_replay::<FMA>(w, m, v, c, missed)),
+        let (w, m, v) = (row!(w, row, dim), row!(m, row, dim), row!(v, row, dim));
+        if behind > 0 {
+            let missed = &history[history.len() - behind..];
+            if c.weight_decay == 0.0 {
+                adam_replay::<FMA, false>(w, m, v, c, missed);
+            } else {
+                adam_replay::<FMA, true>(w, m, v, c, missed);
+            }
+        }
+        if let Some((grads, now)) = grads {
+            adam_dense_body::<FMA>(w, m, v, &grads[i * dim..(i + 1) * dim], c, now);
         }
     }
 }
@@ -225,16 +236,15 @@ fn adagrad_rows_body<const FMA: bool>(
     s: &AdagradStep,
 ) {
     for (i, row) in rows.enumerate() {
-        let behind = missed(row);
-        let grads = grads.map(|g| &g[i * dim..(i + 1) * dim]);
-        for_lanes([row!(w, row, dim), row!(sum, row, dim)], grads, |[w, sum], g| {
-            for _ in 0..behind {
-                adagrad_lanes::<FMA>(w, sum, &[0.0; LANES], s);
+        let (w, sum) = (row!(w, row, dim), row!(sum, row, dim));
+        for _ in 0..missed(row) {
+            for (w, sum) in w.iter_mut().zip(sum.iter_mut()) {
+                adagrad_one::<FMA>(w, sum, 0.0, s);
             }
-            if grads.is_some() {
-                adagrad_lanes::<FMA>(w, sum, g, s);
-            }
-        });
+        }
+        if let Some(grads) = grads {
+            adagrad_dense_body::<FMA>(w, sum, &grads[i * dim..(i + 1) * dim], s);
+        }
     }
 }
 
@@ -249,16 +259,15 @@ fn sgd_rows_body<const FMA: bool>(
     weight_decay: f32,
 ) {
     for (i, row) in rows.enumerate() {
-        let behind = missed(row);
-        let grads = grads.map(|g| &g[i * dim..(i + 1) * dim]);
-        for_lanes([row!(w, row, dim)], grads, |[w], g| {
-            for _ in 0..behind {
-                sgd_lanes::<FMA>(w, &[0.0; LANES], learning_rate, weight_decay);
+        let w = row!(w, row, dim);
+        for _ in 0..missed(row) {
+            for w in w.iter_mut() {
+                sgd_one::<FMA>(w, 0.0, learning_rate, weight_decay);
             }
-            if grads.is_some() {
-                sgd_lanes::<FMA>(w, g, learning_rate, weight_decay);
-            }
-        });
+        }
+        if let Some(grads) = grads {
+            sgd_dense_body::<FMA>(w, &grads[i * dim..(i + 1) * dim], learning_rate, weight_decay);
+        }
     }
 }
 
