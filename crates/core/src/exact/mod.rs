@@ -165,7 +165,7 @@ impl Retriever for ExactIndex {
 
     fn top_k(&self, query: &[f32], k: usize, filter: &ItemFilter<'_>, out: &mut TopK) -> Result<(), QueryError> {
         self.check_query(query)?;
-        self.search(Level::best(), &[query], k, &[filter], std::slice::from_mut(out));
+        self.search(Level::best(), self.pass_for(1, k), &[query], k, &[filter], std::slice::from_mut(out));
         Ok(())
     }
 
@@ -183,11 +183,11 @@ impl Retriever for ExactIndex {
             several => several.iter().collect(),
         };
         let share = queries.len().div_ceil(rayon::current_num_threads()).next_multiple_of(QUERIES).clamp(1, BATCH);
-        queries
-            .par_chunks(share)
-            .zip(filters.par_chunks(share))
-            .zip(out.par_chunks_mut(share))
-            .for_each(|((queries, filters), out)| self.search(Level::best(), queries, k, filters, out));
+        queries.par_chunks(share).zip(filters.par_chunks(share)).zip(out.par_chunks_mut(share)).for_each(
+            |((queries, filters), out)| {
+                self.search(Level::best(), self.pass_for(queries.len(), k), queries, k, filters, out);
+            },
+        );
         Ok(())
     }
 }

@@ -31,23 +31,24 @@ fn check(rows: &[f32], queries: &[&[f32]], k: usize, filters: &[&ItemFilter<'_>]
     let dim = queries[0].len();
     let expected: Vec<_> = queries.iter().zip(filters).map(|(q, f)| bits(&naive(rows, q, k, f))).collect();
     let mut passed = 0;
-    for first_pass in [false, true] {
-        let index = ExactIndex::build(rows.to_vec(), dim, &ExactConfig { first_pass }).unwrap();
-        for level in Level::available() {
+    let index = ExactIndex::build(rows.to_vec(), dim, &ExactConfig::default()).unwrap();
+    for level in Level::available() {
+        for pass in [None, index.first_pass.as_ref()] {
             let mut out = vec![TopK::new(); queries.len()];
-            index.search(level, queries, k, filters, &mut out);
+            index.search(level, pass, queries, k, filters, &mut out);
             for (q, (out, expected)) in out.iter().zip(&expected).enumerate() {
-                assert_eq!(bits(out.hits()), *expected, "query {q}, {level:?}, first pass {first_pass}");
+                assert_eq!(bits(out.hits()), *expected, "query {q}, {level:?}, first pass {}", pass.is_some());
             }
-            let scores: Vec<f32> = rows.chunks(dim).map(|row| naive_score(queries[0], row)).collect();
-            let mut got = vec![f32::NAN; scores.len()];
-            let items: Vec<ItemId> = (0..scores.len() as u32).map(ItemId).collect();
-            index.score_at(level, queries[0], &items, &mut got);
-            let same = got.iter().zip(&scores).all(|(a, b)| a.to_bits() == b.to_bits());
-            assert!(same, "scores at {level:?}");
-            if k > 0 {
-                passed = index.candidates(level, queries, k.min(scores.len()), filters).iter().flatten().count();
-            }
+        }
+        let scores: Vec<f32> = rows.chunks(dim).map(|row| naive_score(queries[0], row)).collect();
+        let mut got = vec![f32::NAN; scores.len()];
+        let items: Vec<ItemId> = (0..scores.len() as u32).map(ItemId).collect();
+        index.score_at(level, queries[0], &items, &mut got);
+        assert!(got.iter().zip(&scores).all(|(a, b)| a.to_bits() == b.to_bits()), "scores at {level:?}");
+        if let Some(pass) = &index.first_pass
+            && (1..=scores.len()).contains(&k)
+        {
+            passed += index.candidates(level, pass, queries, k, filters).iter().flatten().count();
         }
     }
     passed
@@ -172,7 +173,7 @@ fn the_first_pass_keeps_about_twice_the_list_and_the_filter_does_not_hurt_it() {
     let queries: Vec<&[f32]> = asked.chunks(dim).collect();
     let deny: bitvec::vec::BitVec<u64> = (0..n).map(|i| i % 2 == 0).collect();
     for filter in [ItemFilter::all(), ItemFilter::all().and_deny(&deny)] {
-        for kept in index.candidates(Level::best(), &queries, k, &[&filter; 8]) {
+        for kept in index.candidates(Level::best(), index.first_pass.as_ref().unwrap(), &queries, k, &[&filter; 8]) {
             let kept = kept.unwrap().len();
             // Usual values: 120 to 160.
             assert!((k..3 * k).contains(&kept), "{kept} candidates");
@@ -180,12 +181,17 @@ fn the_first_pass_keeps_about_twice_the_list_and_the_filter_does_not_hurt_it() {
     }
 }
 
+/// What the first pass keeps for the best five.
+fn candidates(index: &ExactIndex, query: &[f32]) -> Vec<Option<Vec<ItemId>>> {
+    index.candidates(Level::best(), index.first_pass.as_ref().unwrap(), &[query], 5, &[&ItemFilter::all()])
+}
+
 #[test]
 fn the_first_pass_gives_up_when_it_can_tell_nothing_apart() {
     let rows = vec![1.0; 5000 * 4];
     let index = ExactIndex::build(rows, 4, &ExactConfig::default()).unwrap();
     let query: &[f32] = &[0.3, 0.1, -0.7, 0.2];
-    assert_eq!(index.candidates(Level::best(), &[query], 5, &[&ItemFilter::all()]), [None]);
+    assert_eq!(candidates(&index, query), [None]);
     let mut top = TopK::new();
     index.top_k(query, 5, &ItemFilter::all(), &mut top).unwrap();
     assert_eq!(top.items().map(|item| item.0).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
@@ -229,12 +235,22 @@ fn a_query_or_catalogue_of_extreme_length_is_answered_without_the_first_pass() {
         check(&rows, &[&asked], 5, &[&ItemFilter::all()]);
         let index = ExactIndex::build(normal(400 * 4, 7), 4, &ExactConfig::default()).unwrap();
         assert!(index.has_first_pass());
-        assert_eq!(index.candidates(Level::best(), &[&asked], 5, &[&ItemFilter::all()]), [None]);
+        assert_eq!(candidates(&index, &asked), [None]);
     }
     for rows in [vec![], vec![0.0; 40]] {
         assert!(!ExactIndex::build(rows, 4, &ExactConfig::default()).unwrap().has_first_pass());
     }
     assert!(!ExactIndex::build(vec![1.0; 4097], 4097, &ExactConfig::default()).unwrap().has_first_pass());
+}
+
+#[test]
+fn the_first_pass_serves_where_it_is_the_faster_way() {
+    let index = ExactIndex::build(normal(20_000 * 16, 10), 16, &ExactConfig::default()).unwrap();
+    assert!(index.pass_for(1, 100).is_some());
+    assert!(index.pass_for(256, 10).is_some());
+    assert!(index.pass_for(256, 100).is_none());
+    assert!(index.pass_for(1, 20_000).is_none());
+    assert!(index.pass_for(usize::MAX / 64, usize::MAX).is_none());
 }
 
 #[test]
