@@ -1,4 +1,4 @@
-//! Losses on whole lists: relaxed ranking (RRD), list-wise likelihood (ListMLE), and list-wise rank distillation.
+//! Likelihoods of a list's order: relaxed ranking (RRD), its ablations, and ListMLE.
 
 use rectify_tensor::kernels::simd::kernel;
 use serde::{Deserialize, Serialize};
@@ -125,6 +125,9 @@ fn ranked_likelihood_f32<const FMA: bool>(
     ranked_likelihood_body::<f32, FMA>(scores, len, ranked, used, weight, grads)
 }
 
+/// Lists that go through the registers side by side.
+const LANES: usize = 16;
+
 #[inline(always)]
 fn ranked_likelihood_body<R: Real, const FMA: bool>(
     scores: &[R],
@@ -134,49 +137,107 @@ fn ranked_likelihood_body<R: Real, const FMA: bool>(
     weight: R,
     grads: &mut [R],
 ) -> f64 {
+    let zeros = || vec![[R::ZERO; LANES]; used];
+    let mut tile = Tile { scores: zeros(), exps: zeros(), factor: [R::ZERO; LANES], ranked };
     let mut denominators = vec![R::ZERO; ranked];
     let mut total = 0.0;
-    for (row, grad) in scores.chunks_exact(len).zip(grads.chunks_exact_mut(len)) {
-        let (grad, unused) = grad.split_at_mut(used);
-        unused.fill(R::ZERO);
-        let row = &row[..used];
-        let max = max_of(row);
-        let loss = if max - min_of(row) <= R::SAFE_RANGE {
-            one_shift::<R, FMA>(row, max, &mut denominators, weight, grad)
-        } else {
-            log_domain::<R, FMA>(row, &mut denominators, weight, grad)
-        };
-        total += loss.wide();
+    for (rows, grads) in scores.chunks(LANES * len).zip(grads.chunks_mut(LANES * len)) {
+        let range = tile.load(rows, len);
+        let losses = tile.run::<FMA>(weight);
+        tile.store(grads, len);
+        for (lane, (row, grad)) in rows.chunks_exact(len).zip(grads.chunks_exact_mut(len)).enumerate() {
+            let loss = if range[lane] <= R::SAFE_RANGE {
+                losses[lane]
+            } else if range[lane] > R::SAFE_RANGE {
+                log_domain::<R, FMA>(&row[..used], &mut denominators, weight, &mut grad[..used])
+            } else {
+                grad[..used].fill(range[lane]);
+                range[lane]
+            };
+            total += loss.wide();
+        }
     }
     total
 }
 
-/// One list whose scores lie close together: every exponential is taken once, relative to the largest score.
+/// One vector: a whole loop of its own, so that each becomes one instruction and none is turned inside out.
 #[inline(always)]
-fn one_shift<R: Real, const FMA: bool>(row: &[R], max: R, denominators: &mut [R], weight: R, grad: &mut [R]) -> R {
-    for (e, s) in grad.iter_mut().zip(row) {
-        *e = (*s - max).exp::<FMA>();
+fn lanes<R>(f: impl Fn(usize) -> R) -> [R; LANES] {
+    std::array::from_fn(f)
+}
+
+/// Lists whose scores lie close together, transposed: position j of all lists is one vector, so that the running sums
+/// along a list are plain vector additions. Every exponential is taken once, relative to the list's largest score.
+struct Tile<R> {
+    /// Scores less the largest of their list, then inverse denominators (used, lists).
+    scores: Vec<[R; LANES]>,
+    /// Their exponentials, then gradients (used, lists).
+    exps: Vec<[R; LANES]>,
+    /// What the exponentials of unranked scores are still to be multiplied by (lists).
+    factor: [R; LANES],
+    ranked: usize,
+}
+
+impl<R: Real> Tile<R> {
+    /// Takes up to 16 lists; returns the range of the scores of each, NaN for a list with a NaN.
+    #[inline(always)]
+    fn load(&mut self, rows: &[R], len: usize) -> [R; LANES] {
+        let mut range = [R::ZERO; LANES];
+        for (lane, row) in rows.chunks_exact(len).enumerate() {
+            let row = &row[..self.scores.len()];
+            let max = max_of(row);
+            // Extremes pass over NaN, a sum does not.
+            let sum = sum_by(row, |s| s - max);
+            range[lane] = if sum.wide().is_nan() { sum } else { max - min_of(row) };
+            for (vector, s) in self.scores.iter_mut().zip(row) {
+                vector[lane] = *s - max;
+            }
+        }
+        range
     }
-    let (ranked, tail) = grad.split_at_mut(denominators.len());
-    let mut suffix = sum_by(tail, |e| e);
-    for (d, e) in denominators.iter_mut().zip(&*ranked).rev() {
-        suffix += *e;
-        *d = suffix;
+
+    /// Losses; leaves the gradients where the exponentials were, but for a factor of the unranked ones.
+    #[inline(always)]
+    fn run<const FMA: bool>(&mut self, weight: R) -> [R; LANES] {
+        for (e, s) in self.exps.as_flattened_mut().iter_mut().zip(self.scores.as_flattened()) {
+            *e = s.exp::<FMA>();
+        }
+        let mut suffix = [R::ZERO; LANES];
+        for e in &self.exps[self.ranked..] {
+            suffix = lanes(|l| suffix[l] + e[l]);
+        }
+        let mut losses = [R::ZERO; LANES];
+        for (e, s) in self.exps[..self.ranked].iter().zip(&mut self.scores).rev() {
+            suffix = lanes(|l| suffix[l] + e[l]);
+            let logs = lanes(|l| suffix[l].ln::<FMA>());
+            losses = lanes(|l| losses[l] + (logs[l] - s[l]));
+            *s = lanes(|l| R::ONE / suffix[l]);
+        }
+        let mut prefix = [R::ZERO; LANES];
+        for (e, inverse) in self.exps[..self.ranked].iter_mut().zip(&self.scores) {
+            prefix = lanes(|l| prefix[l] + inverse[l]);
+            *e = lanes(|l| weight * (e[l] * prefix[l] - R::ONE));
+        }
+        self.factor = lanes(|l| weight * prefix[l]);
+        losses
     }
-    let losses = row.iter().zip(&mut *denominators);
-    let mut prefix = R::ZERO;
-    for ((_, d), e) in losses.zip(ranked.iter_mut()) {
-        prefix += R::ONE / *d;
-        *e = weight * (*e * prefix - R::ONE);
+
+    /// Writes the gradients; those of unused scores are 0.
+    #[inline(always)]
+    fn store(&self, grads: &mut [R], len: usize) {
+        let (ranked, tail) = self.exps.split_at(self.ranked);
+        for (lane, grad) in grads.chunks_exact_mut(len).enumerate() {
+            let (first, rest) = grad.split_at_mut(ranked.len());
+            let (second, unused) = rest.split_at_mut(tail.len());
+            for (g, vector) in first.iter_mut().zip(ranked) {
+                *g = vector[lane];
+            }
+            for (g, vector) in second.iter_mut().zip(tail) {
+                *g = vector[lane] * self.factor[lane];
+            }
+            unused.fill(R::ZERO);
+        }
     }
-    let factor = weight * prefix;
-    for e in tail {
-        *e *= factor;
-    }
-    for (d, s) in denominators.iter_mut().zip(row) {
-        *d = d.ln::<FMA>() - (*s - max);
-    }
-    sum_by(denominators, |d| d)
 }
 
 /// One list of far-apart scores: suffix log-sum-exp of scores, prefix log-sum-exp of negative log-denominators.
@@ -207,102 +268,6 @@ fn log_domain<R: Real, const FMA: bool>(row: &[R], denominators: &mut [R], weigh
         *g = weight * (*s + prefix).exp::<FMA>();
     }
     loss
-}
-
-/// List-wise rank distillation: the cross entropy between the teacher's and the student's law over a list.
-///
-/// DGCN-BinCF (Wang et al., IJCAI 2019), Eq. 15, and LightRec (Lian et al., WWW 2020), section 3.4.2:
-/// `-Σ_{i∈S} softmax_S(tᵢ / T) ln softmax_S(sᵢ / T)`.
-///
-/// - **Shapes**: `student`, `teacher`, `grads` (n); list `j` is `offsets[j]..offsets[j + 1]`, so lists may differ in
-///   length: a user's positives, or its drawn negatives.
-/// - **Returns** the sum over lists, in nats; **writes** `weight ·` its gradient, `(softmax(s/T) - softmax(t/T)) / T`.
-///   Multiply `weight` by T² to keep gradients alike at all temperatures.
-/// - **Edges**: lists of one item or none have loss 0. Equal laws leave the teacher's entropy, with gradient 0.
-/// - **Reading**: Eq. 15 sums over pairs; the softmax must run over the items of one user.
-///
-/// # Errors
-/// A temperature that is not positive and finite; offsets that do not ascend from 0 to n; sizes that differ.
-pub fn list_distillation(
-    student: &[f32],
-    teacher: &[f32],
-    offsets: &[usize],
-    temperature: f32,
-    weight: f32,
-    grads: &mut [f32],
-) -> Result<f64, LossError> {
-    ConfigError::check(
-        temperature > 0.0 && temperature.is_finite(),
-        "temperature",
-        "positive and finite",
-        temperature,
-    )?;
-    check_len("teacher scores", student.len(), teacher.len())?;
-    check_len("gradients of scores", student.len(), grads.len())?;
-    let n_scores = student.len();
-    let ends_right = offsets.first() == Some(&0) && offsets.last() == Some(&n_scores);
-    if let Some(at) = offsets.windows(2).position(|w| w[0] > w[1]) {
-        return Err(LossError::Offsets { position: at + 1, n_scores });
-    }
-    if !ends_right {
-        let position = if offsets.first() == Some(&0) { offsets.len() - 1 } else { 0 };
-        return Err(LossError::Offsets { position, n_scores });
-    }
-    Ok(list_cross_entropy(student, teacher, offsets, temperature, weight, grads))
-}
-
-kernel! {
-    fn list_cross_entropy / list_cross_entropy_at(
-        student: &[f32], teacher: &[f32], offsets: &[usize], temperature: f32, weight: f32, grads: &mut [f32],
-    ) -> f64 = list_cross_entropy_f32
-}
-
-#[inline(always)]
-fn list_cross_entropy_f32<const FMA: bool>(
-    student: &[f32],
-    teacher: &[f32],
-    offsets: &[usize],
-    temperature: f32,
-    weight: f32,
-    grads: &mut [f32],
-) -> f64 {
-    list_cross_entropy_body::<f32, FMA>(student, teacher, offsets, temperature, weight, grads)
-}
-
-#[inline(always)]
-fn list_cross_entropy_body<R: Real, const FMA: bool>(
-    student: &[R],
-    teacher: &[R],
-    offsets: &[usize],
-    temperature: R,
-    weight: R,
-    grads: &mut [R],
-) -> f64 {
-    let scale = R::ONE / temperature;
-    let longest = offsets.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0);
-    let mut law = vec![R::ZERO; longest];
-    let mut total = 0.0;
-    for list in offsets.windows(2).map(|w| w[0]..w[1]).filter(|list| !list.is_empty()) {
-        let (s, t, g) = (&student[list.clone()], &teacher[list.clone()], &mut grads[list]);
-        let law = &mut law[..s.len()];
-        let (s_max, t_max) = (max_of(s), max_of(t));
-        for (p, t) in law.iter_mut().zip(t) {
-            *p = ((*t - t_max) * scale).exp::<FMA>();
-        }
-        for (q, s) in g.iter_mut().zip(s) {
-            *q = ((*s - s_max) * scale).exp::<FMA>();
-        }
-        let (p_sum, q_sum) = (sum_by(law, |p| p), sum_by(g, |q| q));
-        let log_q_sum = q_sum.ln::<FMA>();
-        let mut loss = R::ZERO;
-        for ((q, p), s) in g.iter_mut().zip(&*law).zip(s) {
-            let p = *p / p_sum;
-            loss += p * (log_q_sum - (*s - s_max) * scale);
-            *q = weight * scale * (*q / q_sum - p);
-        }
-        total += loss.wide();
-    }
-    total
 }
 
 #[cfg(test)]
@@ -396,8 +361,8 @@ mod tests {
     #[test]
     fn every_level_and_both_paths_agree_with_double_precision() {
         for (k, used, len) in [(3, 5, 5), (17, 17, 17), (40, 80, 80), (16, 16, 33)] {
-            for spread in [0.1, 3.0, 40.0] {
-                let scores: Vec<f64> = normals("scores", 7 * len).iter().map(|x| x * spread).collect();
+            for spread in [0.1, 3.0, 12.0, 40.0] {
+                let scores: Vec<f64> = normals("scores", 37 * len).iter().map(|x| x * spread).collect();
                 let narrow = narrow(&scores);
                 let wide: Vec<f64> = narrow.iter().map(|x| f64::from(*x)).collect();
                 let mut want = vec![0.0; wide.len()];
@@ -426,6 +391,20 @@ mod tests {
     }
 
     #[test]
+    fn a_nan_score_spoils_its_own_list_alone() {
+        for at in 0..5 {
+            let mut scores = [ORACLE; 3].concat();
+            scores[5 + at] = f32::NAN;
+            let mut grads = [0.0; 15];
+            assert!(relaxed_ranking(&scores, SHAPE, 1.0, &mut grads).unwrap().is_nan());
+            assert!(grads[5..10].iter().all(|g| g.is_nan()), "{grads:?}");
+            let mut alone = [0.0; 5];
+            relaxed_ranking(&ORACLE, SHAPE, 1.0, &mut alone).unwrap();
+            assert_eq!((&grads[..5], &grads[10..]), (&alone[..], &alone[..]));
+        }
+    }
+
+    #[test]
     fn no_users_give_no_loss_and_wrong_shapes_are_errors() {
         assert_eq!(relaxed_ranking(&[], SHAPE, 1.0, &mut []), Ok(0.0));
         assert!(matches!(
@@ -435,66 +414,6 @@ mod tests {
         assert!(matches!(relaxed_ranking(&[0.0; 5], SHAPE, 1.0, &mut [0.0; 4]), Err(LossError::Shape { .. })));
         let none = ListShape { n_interesting: 0, n_uninteresting: 2 };
         assert!(matches!(relaxed_ranking(&[0.0; 2], none, 1.0, &mut [0.0; 2]), Err(LossError::Config(_))));
-    }
-
-    #[test]
-    fn list_distillation_gives_the_worked_examples_of_both_papers() {
-        let mut grads = [0.0; 3];
-        let loss = list_distillation(&[1.0, 1.0, -1.0], &[2.0, 1.0, 0.0], &[0, 3], 1.0, 1.0, &mut grads).unwrap();
-        assert!((loss - 0.938_684_8).abs() < 2e-7);
-        assert_close(&grads, &[-0.196_930, 0.223_582, -0.026_652], 1e-6);
-        let loss = list_distillation(&[1.0, 1.0, -1.0], &[2.0, 1.0, 0.0], &[0, 3], 2.0, 4.0, &mut grads).unwrap();
-        assert!((loss - 1.048_318_5).abs() < 2e-7);
-        assert_close(&grads, &[-0.168_323, 0.230_246, -0.061_923], 1e-6);
-        // Equal scores: the teacher's entropy.
-        let loss = list_distillation(&[2.0, 1.0, 0.0], &[2.0, 1.0, 0.0], &[0, 3], 1.0, 1.0, &mut grads).unwrap();
-        assert!((loss - 0.832_395_6).abs() < 2e-7);
-        assert!(grads.iter().all(|g| g.abs() < 1e-7));
-        // LightRec's, T = 0.5.
-        let loss = list_distillation(&[0.8, 0.2, 0.4], &[1.0, 0.5, 0.0], &[0, 3], 0.5, 1.0, &mut grads).unwrap();
-        assert!((loss - 0.925_613_3).abs() < 2e-7);
-        assert_close(&grads, &[-0.187_966, -0.145_338, 0.333_304], 1e-6);
-    }
-
-    #[test]
-    fn lists_of_one_or_no_item_have_no_loss_and_lists_do_not_mix() {
-        let mut grads = [9.0; 4];
-        let loss =
-            list_distillation(&[5.0, 1.0, 1.0, -1.0], &[1.0, 2.0, 1.0, 0.0], &[0, 1, 1, 4], 1.0, 1.0, &mut grads)
-                .unwrap();
-        assert!((loss - 0.938_684_8).abs() < 2e-7);
-        assert_close(&grads, &[0.0, -0.196_930, 0.223_582, -0.026_652], 1e-6);
-    }
-
-    #[test]
-    fn list_distillation_gradient_matches_central_differences_and_all_levels() {
-        let (s, t) = (normals("s", 23), normals("t", 23));
-        let offsets = [0, 1, 18, 18, 23];
-        let value = |s: &[f64]| list_cross_entropy_body::<f64, false>(s, &t, &offsets, 0.7, 1.0, &mut [0.0; 23]);
-        let mut grads = [0.0; 23];
-        let want = list_cross_entropy_body::<f64, false>(&s, &t, &offsets, 0.7, 1.0, &mut grads);
-        assert_gradient(&s, &grads, value);
-        for level in [Level::Scalar, Level::Avx2, Level::Avx512] {
-            let mut got = [0.0; 23];
-            let loss = list_cross_entropy_at(level, &narrow(&s), &narrow(&t), &offsets, 0.7, 1.0, &mut got);
-            assert!((loss - want).abs() < 1e-5);
-            assert_close(&got, &grads, 2e-6);
-        }
-        let mut far = [f32::NAN; 3];
-        let loss =
-            list_distillation(&[100.0, -100.0, 0.0], &[-100.0, 100.0, 0.0], &[0, 3], 0.1, 1.0, &mut far).unwrap();
-        assert!(loss.is_finite() && far.iter().all(|g| g.is_finite()));
-    }
-
-    #[test]
-    fn bad_offsets_and_temperatures_are_errors() {
-        let call = |offsets: &[usize], t| list_distillation(&[0.0; 3], &[0.0; 3], offsets, t, 1.0, &mut [0.0; 3]);
-        for (offsets, position) in [(&[0, 2][..], 1), (&[1, 3], 0), (&[0, 3, 2, 3], 2), (&[], 0), (&[0, 4], 1)] {
-            assert_eq!(call(offsets, 1.0), Err(LossError::Offsets { position, n_scores: 3 }), "{offsets:?}");
-        }
-        for t in [0.0, -1.0, f32::NAN] {
-            assert!(matches!(call(&[0, 3], t), Err(LossError::Config(_))));
-        }
     }
 
     proptest! {
