@@ -1,4 +1,4 @@
-//! Data for recommenders: readers, cleaning, splits, samplers, manifests, synthetic data.
+#![doc = include_str!("../README.md")]
 
 mod builder;
 mod clean;

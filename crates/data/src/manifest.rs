@@ -135,11 +135,11 @@ pub struct Expected {
     pub interactions: Option<usize>,
     /// Rows read.
     pub rows: Option<u64>,
-    /// Pairs of the training part.
+    /// Pairs of the training part, after the usual cleaning.
     pub train: Option<usize>,
-    /// Pairs of the validation part.
+    /// Pairs of the validation part, after the usual cleaning.
     pub validation: Option<usize>,
-    /// Pairs of the test part that no earlier part has.
+    /// Pairs of the test part that no earlier part has, after the usual cleaning.
     pub test: Option<usize>,
     /// Users, items and pairs after the usual cleaning.
     pub cleaned: Option<(usize, usize, usize)>,

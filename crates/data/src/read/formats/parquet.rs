@@ -90,3 +90,73 @@ fn time(field: &Field) -> Result<i64, Problem> {
     };
     value.ok_or_else(|| Problem::new(field.to_string(), "a time in seconds or a timestamp"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int32Type, Int64Type};
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+
+    use super::*;
+    use crate::{Format, load_path};
+
+    /// Writes users as numbers, items as strings, ratings and times.
+    fn write(path: &Path, ratings: &[f64]) {
+        let schema = "message schema {
+            required int32 user_id; required binary item_id (UTF8); required double rating;
+            required int64 timestamp (TIMESTAMP_MILLIS);
+        }";
+        let schema = Arc::new(parse_message_type(schema).unwrap());
+        let properties = Arc::new(WriterProperties::builder().build());
+        let mut writer = SerializedFileWriter::new(File::create(path).unwrap(), schema, properties).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        let n = ratings.len();
+        macro_rules! column {
+            ($kind:ty, $values:expr) => {
+                let values: Vec<_> = $values;
+                let mut column = group.next_column().unwrap().unwrap();
+                column.typed::<$kind>().write_batch(&values, None, None).unwrap();
+                column.close().unwrap();
+            };
+        }
+        column!(Int32Type, (0..n as i32).map(|row| 7 + row % 2).collect());
+        column!(ByteArrayType, (0..n).map(|row| ByteArray::from(format!("B{row}").as_str())).collect());
+        column!(DoubleType, ratings.to_vec());
+        column!(Int64Type, (0..n as i64).map(|row| 1_000_500 + 1000 * row).collect());
+        group.close().unwrap();
+        writer.close().unwrap();
+    }
+
+    #[test]
+    fn columns_of_several_types_are_read_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.parquet");
+        write(&path, &[4.5, 3.0, 1.0]);
+        let data = load_path(&path, Format::Parquet, &ReadOptions::default()).unwrap();
+        assert_eq!(data.interactions.n_interactions(), 3);
+        assert_eq!(data.ids.users.name(0), Some("7".into()));
+        assert_eq!(data.interactions.all_weights(), Some(&[4.5, 1.0, 3.0][..]));
+        assert_eq!(data.interactions.all_times(), Some(&[1000, 1002, 1001][..]));
+    }
+
+    #[test]
+    fn bad_files_rows_and_columns_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.parquet");
+        let load = |options: &ReadOptions| load_path(&path, Format::Parquet, options).unwrap_err().to_string();
+        write(&path, &[1.0, f64::NAN]);
+        assert!(
+            load(&ReadOptions::default()).contains("rows.parquet:2: found NaN, expected a finite number as rating")
+        );
+        let options = ReadOptions { item_column: Some("product".into()), ..ReadOptions::default() };
+        assert!(load(&options).contains("no column for the item"));
+        write(&path, &[]);
+        assert!(load(&ReadOptions::default()).contains("is empty"));
+        std::fs::write(&path, "user,item\n").unwrap();
+        assert!(load(&ReadOptions::default()).contains("is damaged"));
+    }
+}
