@@ -3,6 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
+    clippy::explicit_write,
     reason = "tests: a failure there is the message, a skip must be seen"
 )]
 
