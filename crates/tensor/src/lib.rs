@@ -1,10 +1,14 @@
-//! What recommenders need of tensors and candle lacks.
+#![doc = include_str!("../README.md")]
+//!
+//! # Map
 //!
 //! - [`kernels`]: plain slices, SIMD with run-time dispatch. [`Csr`]: sparse × dense.
 //! - [`RowTable`], [`DenseParam`], [`ParamStore`]: ordered, seeded parameters with their [`Optimizer`] state; row-sparse
 //!   updates, [lazy or exact](RowUpdate).
+//! - [`Graph`], [`ops`]: automatic differentiation on the rows of a batch, and fused operations with their own backward.
 //! - [`train`]: the training loop with early stopping, checkpoints and bit-equal resume.
-//! - [`parallel`]: the one level of parallelism, with reductions in a fixed order.
+//! - [`parallel`]: the one level of parallelism, with reductions in a fixed order. [`Device`]: where it
+//!   all happens.
 
 mod csr;
 mod dense;
