@@ -43,9 +43,10 @@ pub enum Candidates {
     Unseen,
     /// All items, the user's training items included. HDN's table protocol; DeFoRec with `keep_history`.
     All,
-    /// The sampled candidates of the held-out part: each true item is ranked alone among them, a candidate being better
-    /// only if its score is strictly greater. DE-RRD (499 candidates), NCF (99). With several true items a user's value is
-    /// the mean over them.
+    /// The sampled candidates of the held-out part: each true item is ranked alone among them. DE-RRD (499
+    /// candidates), NCF (99). With several true items a user's value is the mean over them. **Reading**: the papers leave ties
+    /// open; letting only strictly greater scores win would make a constant scorer perfect, and lift any model that scores
+    /// most items 0 (Item-CF), so ties go by item id as everywhere.
     Sampled,
 }
 
@@ -309,8 +310,8 @@ impl Run<'_> {
         let (competitors, own) = scores.split_at(sampled.len());
         let first = block.values.len();
         block.values.resize(first + self.metrics.len(), 0.0);
-        for &score in own {
-            let rank = [ranks::among(score, competitors)];
+        for (&item, &score) in truth.iter().zip(own) {
+            let rank = [ranks::among(item, score, sampled, competitors)];
             let outcome = Outcome { hit_ranks: &rank, n_true: 1, n_listed: sampled.len() + 1 };
             for (sum, metric) in block.values[first..].iter_mut().zip(self.metrics) {
                 *sum += metric.value(&outcome).unwrap_or(0.0);

@@ -66,9 +66,10 @@ fn key(item: ItemId, score: f32) -> u64 {
     u64::from(!ascending) << 32 | u64::from(item.0)
 }
 
-/// Rank of one true item among sampled ones: a competitor is better only with a strictly greater score.
-pub(crate) fn among(score: f32, competitors: &[f32]) -> u32 {
-    1 + competitors.iter().map(|&other| u32::from(other > score)).sum::<u32>()
+/// Rank of one true item among others, in the order of [`Hit`]: among equal scores the lower id is better.
+pub(crate) fn among(item: ItemId, score: f32, others: &[ItemId], scores: &[f32]) -> u32 {
+    let better = |(&other, &s): (&ItemId, &f32)| u32::from(s > score || (s == score && other < item));
+    1 + others.iter().zip(scores).map(better).sum::<u32>()
 }
 
 #[cfg(test)]
@@ -121,10 +122,13 @@ mod tests {
     }
 
     #[test]
-    fn only_strictly_greater_competitors_are_better() {
-        assert_eq!(among(0.5, &[0.5, 0.5, 0.1]), 1);
-        assert_eq!(among(0.5, &[0.6, 0.5, f32::INFINITY]), 3);
-        assert_eq!(among(0.5, &[]), 1);
+    fn among_others_equal_scores_go_by_item() {
+        let others = ids(&[1, 7, 9]);
+        assert_eq!(among(ItemId(5), 0.5, &others, &[0.5, 0.5, 0.1]), 2);
+        assert_eq!(among(ItemId(0), 0.5, &others, &[0.5, 0.5, 0.5]), 1);
+        assert_eq!(among(ItemId(5), 0.5, &others, &[0.6, 0.4, f32::INFINITY]), 3);
+        assert_eq!(among(ItemId(5), 0.0, &others, &[-0.0, 0.0, -1.0]), 2);
+        assert_eq!(among(ItemId(5), 0.5, &[], &[]), 1);
     }
 
     proptest! {

@@ -200,7 +200,7 @@ fn full_ranking_equals_the_naive_twin_for_lists_and_for_scores() {
 }
 
 #[test]
-fn sampled_candidates_rank_each_true_item_alone_and_ties_do_not_hurt() {
+fn sampled_candidates_rank_each_true_item_alone_and_ties_go_by_item() {
     let (train, held, _) = data();
     let table = Table::random(2);
     let names = names(&["1", "3", "10"]);
@@ -210,10 +210,10 @@ fn sampled_candidates_rank_each_true_item_alone_and_ties_do_not_hurt() {
             let row = table.row(user);
             let mut sum = 0.0;
             for &item in held.truth_of(user) {
-                // Its place is after the strictly better candidates and before all equal ones.
                 let sampled = held.candidates_of(user).unwrap();
-                let (mut list, mut after): (Vec<ItemId>, Vec<ItemId>) =
-                    sampled.iter().partition(|other| row[other.index()] > row[item.index()]);
+                let (mut list, mut after): (Vec<ItemId>, Vec<ItemId>) = sampled
+                    .iter()
+                    .partition(|other| Hit::new(**other, row[other.index()]) < Hit::new(item, row[item.index()]));
                 list.push(item);
                 list.append(&mut after);
                 sum += naive(name, &list, &HashSet::from([item]));
