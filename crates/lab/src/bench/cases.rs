@@ -1,10 +1,16 @@
 //! The cases of `bench all`: what is measured, against whom, and what is promised.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use rectify_core::rng::Seed;
 use rectify_core::{ExactConfig, ExactIndex, ItemFilter, Retriever, TopK};
+
+use rectify_data::SyntheticConfig;
+use rectify_teachers::mf::{self, MfConfig};
+use rectify_tensor::RowUpdate;
+use rectify_tensor::train::{Event, FitConfig};
 
 use super::npy;
 use crate::measure::Stopwatch;
@@ -50,6 +56,26 @@ pub(crate) fn all() -> Vec<Case> {
             read: exact_costs,
             promises: &[("numpy", 1.5), ("torch", 1.5), ("faiss", 1.5), ("faiss-blas", 1.5), ("scann", 1.5)],
         },
+        // Same updates as dense Adam, every row at every step.
+        Case {
+            name: "bpr/exact Adam",
+            unit: "µs",
+            prepare: |_| bpr(RowUpdate::Exact),
+            script: "bpr.py",
+            arguments: bpr_arguments,
+            read: bpr_costs,
+            promises: &[("torch fused Adam", 4.0)],
+        },
+        // Touched rows alone, as SparseAdam does.
+        Case {
+            name: "bpr/lazy Adam",
+            unit: "µs",
+            prepare: |_| bpr(RowUpdate::Lazy),
+            script: "bpr.py",
+            arguments: bpr_arguments,
+            read: bpr_costs,
+            promises: &[("torch fused Adam", 4.0), ("torch SparseAdam", 5.0)],
+        },
     ]
 }
 
@@ -92,4 +118,49 @@ fn exact_costs(printed: &str) -> Result<Costs> {
     }
     let rows: Vec<Row> = serde_json::from_str(printed)?;
     Ok(rows.into_iter().map(|row| (row.method, row.cpu_ms_median)).collect())
+}
+
+/// The shape of MovieLens 1M.
+const BPR_DATA: SyntheticConfig =
+    SyntheticConfig { n_users: 6040, n_items: 3706, mean_interactions: 165.0, ..SyntheticConfig::small() };
+const BPR_BATCH: usize = 1024;
+
+/// An epoch of BPR, per sample.
+fn bpr(row_update: RowUpdate) -> Result<Once> {
+    let data = BPR_DATA.generate("bench", Seed(0))?.interactions;
+    let config = MfConfig { embedding_dim: DIM, batch_size: BPR_BATCH, row_update, ..MfConfig::default() };
+    let fit = FitConfig { max_epochs: 1, patience: None, eval_every: 0, checkpoint: None };
+    Ok(Box::new(move || {
+        let (mut watch, mut cost) = (None, None);
+        let mut observer = |event: &Event| {
+            match event {
+                Event::Started { .. } => watch = Some(Stopwatch::of_process()),
+                Event::Trained { stats, .. } => {
+                    let cpu = watch.as_ref().and_then(Stopwatch::cpu_seconds);
+                    cost = cpu.map(|seconds| seconds / stats.samples as f64 * 1e6);
+                }
+                Event::Validated { .. } | Event::Checkpointed { .. } | Event::Finished { .. } | _ => {}
+            }
+            ControlFlow::Continue(())
+        };
+        mf::fit(&data, &config, &fit, Seed(1), &mut |_| Ok(0.0), &mut observer)?;
+        cost.context("this system counts no processor time")
+    }))
+}
+
+fn bpr_arguments(_: &Path) -> Vec<String> {
+    [("--users", BPR_DATA.n_users), ("--items", BPR_DATA.n_items), ("--dim", DIM), ("--batch", BPR_BATCH)]
+        .into_iter()
+        .flat_map(|(name, value)| [name.to_owned(), value.to_string()])
+        .collect()
+}
+
+fn bpr_costs(printed: &str) -> Result<Costs> {
+    #[derive(serde::Deserialize)]
+    struct Row {
+        peer: String,
+        cpu_us_per_sample: f64,
+    }
+    let row = |line| serde_json::from_str::<Row>(line).map(|row| (row.peer, row.cpu_us_per_sample));
+    Ok(printed.lines().map(row).collect::<Result<_, _>>()?)
 }

@@ -33,17 +33,23 @@ pub(crate) enum Style {
 /// Points with a name.
 pub(crate) struct Series {
     pub(crate) name: String,
+    /// The same number gives the same colour in every plot.
+    pub(crate) colour: usize,
     pub(crate) points: Vec<(f64, f64)>,
 }
 
 const WIDTH: f64 = 520.0;
 const HEIGHT: f64 = 340.0;
-const LEFT: f64 = 52.0;
+const LEFT: f64 = 62.0;
 const RIGHT: f64 = 86.0;
 const TOP: f64 = 16.0;
 const BOTTOM: f64 = 46.0;
 /// Least distance between two labels, in user units: a line of text.
 const LABEL_HEIGHT: f64 = 13.0;
+/// Width of a letter of a label, about.
+const LABEL_ADVANCE: f64 = 7.0;
+/// From a point to its label.
+const LABEL_GAP: f64 = 11.0;
 /// Number of colour classes in the page's style.
 const N_COLOURS: usize = 10;
 
@@ -121,19 +127,28 @@ fn tick_label(value: f64) -> String {
     }
 }
 
-/// Moves labels apart, keeping their order: the y of each, at least [`LABEL_HEIGHT`] from the next.
-fn spread(wanted: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..wanted.len()).collect();
-    order.sort_by(|&a, &b| wanted[a].total_cmp(&wanted[b]));
-    let mut placed = wanted.to_vec();
-    // Downwards until nothing overlaps, then all back up by what ran over the lower edge.
-    for pair in 1..order.len() {
-        placed[order[pair]] = placed[order[pair]].max(placed[order[pair - 1]] + LABEL_HEIGHT);
-    }
-    let mut limit = HEIGHT - BOTTOM;
-    for &i in order.iter().rev() {
-        placed[i] = placed[i].min(limit);
-        limit = placed[i] - LABEL_HEIGHT;
+/// Where the labels of some points go: right of each, moved up or down as little as keeps them off other labels and points.
+///
+/// `widths[i]` is the length of label `i`; the result is the y of each.
+fn place_labels(points: &[(f64, f64)], widths: &[f64]) -> Vec<f64> {
+    let mut placed: Vec<f64> = Vec::new();
+    for (i, &(x, y)) in points.iter().enumerate() {
+        let (left, right) = (x + LABEL_GAP, x + LABEL_GAP + widths[i]);
+        let free = |at: f64| {
+            let off_labels = placed.iter().enumerate().all(|(j, &other)| {
+                let (other_left, other_right) = (points[j].0 + LABEL_GAP, points[j].0 + LABEL_GAP + widths[j]);
+                (other - at).abs() >= LABEL_HEIGHT || other_right <= left || right <= other_left
+            });
+            let off_points = points.iter().enumerate().all(|(j, &(px, py))| {
+                j == i || (py - at).abs() >= LABEL_HEIGHT * 0.8 || px + 5.0 <= left || right <= px - 5.0
+            });
+            off_labels && off_points && (TOP - 6.0..=HEIGHT - BOTTOM).contains(&at)
+        };
+        let tries = (0..40).map(|step| {
+            let moved = f64::from((step + 1) / 2) * LABEL_HEIGHT;
+            if step % 2 == 0 { y + moved } else { y - moved }
+        });
+        placed.push(tries.into_iter().find(|at| free(*at)).unwrap_or(y));
     }
     placed
 }
@@ -148,7 +163,8 @@ pub(crate) fn render(plot: &Plot) -> Markup {
         .iter()
         .map(|s| s.points.last().map_or((LEFT, TOP), |&(px, py)| (x.place(px), y.place(py))))
         .collect();
-    let labels = spread(&ends.iter().map(|end| end.1).collect::<Vec<_>>());
+    let widths: Vec<f64> = plot.series.iter().map(|s| s.name.chars().count() as f64 * LABEL_ADVANCE).collect();
+    let labels = place_labels(&ends, &widths);
     let described = plot
         .series
         .iter()
@@ -173,7 +189,7 @@ pub(crate) fn render(plot: &Plot) -> Markup {
                 text.axis x=(px(f64::midpoint(LEFT, WIDTH - RIGHT))) y=(HEIGHT - 6.0) text-anchor="middle" { (plot.x_label) }
                 text.axis transform=(format!("translate(12 {}) rotate(-90)", px(f64::midpoint(TOP, HEIGHT - BOTTOM)))) text-anchor="middle" { (plot.y_label) }
                 @for (i, series) in plot.series.iter().enumerate() {
-                    g class=(format!("c{}", i % N_COLOURS)) {
+                    g class=(format!("c{}", series.colour % N_COLOURS)) {
                         @if plot.style == Style::Line {
                             polyline points=(series.points.iter().map(|&(a, b)| format!("{},{}", px(x.place(a)), px(y.place(b)))).collect::<Vec<_>>().join(" ")) {}
                         }
@@ -184,7 +200,7 @@ pub(crate) fn render(plot: &Plot) -> Markup {
                         @if (labels[i] - end_y).abs() > 4.0 {
                             polyline.leader points=(format!("{},{} {},{}", px(end_x), px(end_y), px(end_x + 9.0), px(labels[i]))) {}
                         }
-                        text.label x=(px(end_x + 11.0)) y=(px(labels[i] + 4.0)) { (series.name) }
+                        text.label x=(px(end_x + LABEL_GAP)) y=(px(labels[i] + 4.0)) { (series.name) }
                     }
                 }
             }
@@ -218,19 +234,22 @@ mod tests {
     }
 
     #[test]
-    fn labels_that_collide_move_apart_and_keep_their_order() {
-        let placed = spread(&[100.0, 101.0, 290.0, 292.0, 99.0]);
-        let mut sorted = placed.clone();
-        sorted.sort_by(f64::total_cmp);
-        for pair in sorted.windows(2) {
-            assert!(pair[1] - pair[0] >= LABEL_HEIGHT - 1e-9, "{placed:?}");
+    fn labels_keep_off_each_other_and_off_points_and_stay_where_there_is_room() {
+        let points = [(100.0, 100.0), (100.0, 101.0), (100.0, 290.0), (130.0, 100.0), (300.0, 100.0)];
+        let placed = place_labels(&points, &[50.0; 5]);
+        assert_eq!((placed[2], placed[4]), (290.0, 100.0), "nothing is near these");
+        for i in 0..3 {
+            for j in 0..i {
+                assert!((placed[i] - placed[j]).abs() >= LABEL_HEIGHT, "{placed:?}");
+            }
         }
-        assert!(placed[4] < placed[0] && placed[0] < placed[1] && placed[3] <= HEIGHT - BOTTOM, "{placed:?}");
+        // The first label would cover the point at x = 130.
+        assert!((placed[0] - 100.0).abs() >= LABEL_HEIGHT * 0.8, "{placed:?}");
     }
 
     #[test]
     fn a_plot_of_a_single_point_has_finite_coordinates() {
-        let series = vec![Series { name: "only <one>".into(), points: vec![(5.0, 0.2)] }];
+        let series = vec![Series { name: "only <one>".into(), colour: 12, points: vec![(5.0, 0.2)] }];
         let plot = Plot {
             title: "t".into(),
             x_label: "x".into(),

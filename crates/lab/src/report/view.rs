@@ -85,7 +85,11 @@ fn section(
     let mut tables = vec![quality(records, runs)];
     tables.extend(against_paper(records));
     tables.extend(chosen_settings(runs));
-    let plots = [learning_curves(runs), cost_plot(records, runs, Cost::Latency), cost_plot(records, runs, Cost::Bytes)];
+    let plots = [
+        learning_curves(records, runs),
+        cost_plot(records, runs, Cost::Latency),
+        cost_plot(records, runs, Cost::Bytes),
+    ];
     Section {
         title: format!("{paper} on {dataset}"),
         facts,
@@ -210,7 +214,8 @@ pub(crate) fn settings(value: &serde_json::Value) -> String {
     }
 }
 
-fn learning_curves(runs: &[&Run]) -> Option<Plot> {
+fn learning_curves(records: &[&Record], runs: &[&Run]) -> Option<Plot> {
+    let models = models(records);
     let first_seed = runs.iter().map(|r| r.seed).min()?;
     let mut metric = "validation";
     let mut series = Vec::new();
@@ -221,7 +226,9 @@ fn learning_curves(runs: &[&Run]) -> Option<Plot> {
             if let Some(validation) = &run.validation {
                 metric = &validation.metric;
             }
-            series.push(Series { name: name(&run.model, &run.variant), points });
+            let of = (run.model.as_str(), run.variant.as_str());
+            let colour = models.iter().position(|model| *model == of).unwrap_or_default();
+            series.push(Series { name: name(&run.model, &run.variant), colour, points });
         }
     }
     (!series.is_empty()).then(|| Plot {
@@ -245,14 +252,15 @@ fn cost_plot(records: &[&Record], runs: &[&Run], cost: Cost) -> Option<Plot> {
     let metric = &records.first()?.metric;
     let series: Vec<Series> = models(records)
         .into_iter()
-        .filter_map(|(model, variant)| {
+        .enumerate()
+        .filter_map(|(colour, (model, variant))| {
             let record = records.iter().find(|r| r.model == model && r.variant == variant && &r.metric == metric)?;
             let run = runs.iter().find(|r| r.model == model && r.variant == variant)?;
             let x = match cost {
                 Cost::Latency => run.query_us,
                 Cost::Bytes => run.model_bytes as f64,
             };
-            (x > 0.0).then(|| Series { name: name(model, variant), points: vec![(x, record.value)] })
+            (x > 0.0).then(|| Series { name: name(model, variant), colour, points: vec![(x, record.value)] })
         })
         .collect();
     let (title, x_label) = match cost {
