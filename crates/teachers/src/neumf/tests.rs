@@ -1,0 +1,316 @@
+use std::path::Path;
+
+use rectify_core::artifact::{ArtifactWriter, Overwrite};
+use rectify_core::{Hidden, ItemId, QueryError, Scorer, Teacher, UserId, testing};
+use rectify_tensor::train::{Checkpoint, Silent};
+use rectify_tensor::{RowUpdate, Sgd};
+
+use super::model::Parts;
+use super::*;
+use crate::fixture;
+
+fn small() -> NeuMfConfig {
+    NeuMfConfig {
+        gmf_dim: 6,
+        mlp_dim: 8,
+        hidden: vec![12, 6],
+        n_negatives: 2,
+        batch_size: 100,
+        optimizer: Optimizer::adam(0.005),
+        init_std: 0.1,
+        ..NeuMfConfig::default()
+    }
+}
+
+fn variants() -> [NeuMfConfig; 5] {
+    [
+        small().gmf_part(),
+        small().mlp_part(),
+        small(),
+        NeuMfConfig { row_update: RowUpdate::Lazy, ..small() },
+        NeuMfConfig { hidden: vec![8], ..small() },
+    ]
+}
+
+fn run(max_epochs: u32) -> FitConfig {
+    FitConfig { max_epochs, eval_every: 0, ..FitConfig::default() }
+}
+
+fn fitted(train: &Interactions, config: &NeuMfConfig, run: &FitConfig) -> (NeuMf, FitReport) {
+    fit(train, config, run, Seed(3), &mut |_| Ok(0.0), &mut Silent).unwrap()
+}
+
+fn scores(model: &NeuMf, user: u32) -> Vec<f32> {
+    let mut out = vec![0.0; model.n_items()];
+    model.score_all_into(&UserId(user), &mut out).unwrap();
+    out
+}
+
+/// Numbers that a reader can make too: the snippets below use the same ones.
+fn values(n: usize, shift: usize) -> Vec<f32> {
+    (0..n).map(|k| ((((k + shift) * 7) % 13) as f32 - 6.0) / 10.0).collect()
+}
+
+fn close(got: &[f32], want: &[f32]) {
+    assert_eq!(got.len(), want.len());
+    for (at, (got, want)) in got.iter().zip(want).enumerate() {
+        assert!((got - want).abs() < 2e-5, "at {at}: {got}, expected {want}");
+    }
+}
+
+/// PyTorch 2.15 in double precision:
+///
+/// ```python
+/// vals = lambda n, s: [(((k + s) * 7) % 13 - 6) / 10 for k in range(n)]
+/// U, I = vals(12, 0) as (3, 4), vals(16, 3) as (4, 4)          # product part, tower part
+/// W0, b0 = vals(12, 5) as (4, 3), [.1, -.05, .2]; W1, b1 = vals(6, 1) as (3, 2), [.05, .1]
+/// w, b = vals(4, 2) as (4, 1), [.3]; opt = torch.optim.Adam([U, I, W0, b0, W1, b1, w, b], lr=0.01)
+/// for u, i, y in [([0, 1, 0, 2, 1], [1, 2, 3, 1, 0], [1, 0, 0, 1, 1]), ([2, 2, 1], [3, 1, 1], [0, 1, 0])]:
+///     g = U[u][:, :2] * I[i][:, :2]
+///     h = relu(relu(cat([U[u][:, 2:], I[i][:, 2:]], 1) @ W0 + b0) @ W1 + b1)
+///     opt.zero_grad(); binary_cross_entropy_with_logits((cat([g, h], 1) @ w).squeeze(1) + b, y).backward(); opt.step()
+/// ```
+#[test]
+fn two_steps_give_the_losses_and_parameters_of_pytorch() {
+    let config =
+        NeuMfConfig { gmf_dim: 2, mlp_dim: 2, hidden: vec![3, 2], optimizer: Optimizer::adam(0.01), ..small() };
+    let (mut store, keys) = network::parameters(&config, 3, 4, Seed(0));
+    let mut network = Network::new(&config, 3, 4);
+    let [users, items] = store.rows_mut([keys.users, keys.items]);
+    users.values_mut().copy_from_slice(&values(12, 0));
+    items.values_mut().copy_from_slice(&values(16, 3));
+    let dense = [
+        (keys.layers[0].0, values(12, 5)),
+        (keys.layers[0].1, vec![0.1, -0.05, 0.2]),
+        (keys.layers[1].0, values(6, 1)),
+        (keys.layers[1].1, vec![0.05, 0.1]),
+        (keys.output, values(4, 2)),
+        (keys.bias, vec![0.3]),
+    ];
+    for (key, values) in dense {
+        store.dense_mut([key])[0].values_mut().copy_from_slice(&values);
+    }
+    let before = NeuMf::from_store(&config, &store, &keys);
+    close(&[scores(&before, 0)[1], scores(&before, 1)[2], scores(&before, 0)[3]], &[0.368, 0.3344, 0.0964]);
+
+    let first = Batch { users: vec![0, 1, 0, 2, 1], items: vec![1, 2, 3, 1, 0], labels: vec![1.0, 0.0, 0.0, 1.0, 1.0] };
+    let second = Batch { users: vec![2, 2, 1], items: vec![3, 1, 1], labels: vec![0.0, 1.0, 0.0] };
+    let loss = [&first, &second]
+        .map(|batch| (network.step(&mut store, &keys, batch, &config.optimizer) / batch.labels.len() as f64) as f32);
+    close(&loss, &[0.656_692_1, 0.742_875_1]);
+    store.settle();
+    let want_users = [
+        -0.616_700_6,
+        0.083_299_4,
+        -0.483_299_5,
+        0.2167,
+        -0.380_113_8,
+        0.290_569_3,
+        -0.288_393_3,
+        0.417_958_5,
+        -0.218_728_3,
+        0.480_964_2,
+        -0.081_586_4,
+        0.584_839_7,
+    ];
+    let want_items = [
+        0.216_700_6,
+        -0.383_299_5,
+        0.283_299_5,
+        -0.283_299_5,
+        0.411_194_7,
+        -0.181_695_6,
+        0.485_454_9,
+        -0.085_640_8,
+        0.583_299_4,
+        -0.016_700_6,
+        -0.616_700_6,
+        0.083_299_5,
+        -0.519_620_8,
+        0.181_795_1,
+        -0.419_707_8,
+        0.280_003_8,
+    ];
+    close(store.rows(keys.users).values(), &want_users);
+    close(store.rows(keys.items).values(), &want_items);
+    close(store.dense(keys.layers[0].1).values(), &[0.084_777_7, -0.053_636_5, 0.219_942_4]);
+    close(store.dense(keys.layers[1].0).values(), &[0.084_490_3, -0.5, 0.188_000_3, -0.4, 0.320_007_4, -0.3]);
+    close(store.dense(keys.output).values(), &[-0.516_852_4, 0.180_069_8, -0.418_372_2, 0.3]);
+    close(store.dense(keys.bias).values(), &[0.303_606_8]);
+    let after = NeuMf::from_store(&config, &store, &keys);
+    close(&scores(&after, 0), &[0.320_184_2, 0.387_970_8, 0.399_772_3, 0.069_469_5]);
+}
+
+fn tiny(config: NeuMfConfig, parts: [&[f32]; 6], bias: f32) -> NeuMf {
+    let [users, items, weight, layer_bias, output, _] = parts.map(|x| x.to_vec());
+    let layers = if weight.is_empty() { vec![] } else { vec![(weight.into(), layer_bias.into())] };
+    NeuMf::from_parts(config, Parts { users: users.into(), items: items.into(), layers, output: output.into(), bias })
+}
+
+#[test]
+fn the_forward_pass_is_the_one_of_the_papers_arithmetic() {
+    // GMF (.5, 1) ⊙ (2, -1) = (1, -1); MLP input (1, 0, 0, 1) through [[1,1,0,0],[0,0,1,1]] is (1, 1); w = (1, 1, .5, .5).
+    let config = NeuMfConfig { gmf_dim: 2, mlp_dim: 2, hidden: vec![2], ..small() };
+    let (user, item) = ([0.5, 1.0, 1.0, 0.0], [2.0, -1.0, 0.0, 1.0]);
+    let weight = [1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0];
+    let model = tiny(config, [&user, &item, &weight, &[0.0; 2], &[1.0, 1.0, 0.5, 0.5], &[]], 0.0);
+    let score = scores(&model, 0)[0];
+    assert_eq!(score, 1.0);
+    assert!((1.0 / (1.0 + (-score).exp()) - 0.731_058_6).abs() < 1e-6);
+    let mut joint = [0.0; 4];
+    model.pairs_into(&[(UserId(0), ItemId(0))], &mut joint).unwrap();
+    assert_eq!(joint, [1.0, -1.0, 1.0, 1.0]);
+}
+
+#[test]
+fn merging_halves_the_output_weights_and_the_sum_of_the_biases() {
+    let gmf = tiny(NeuMfConfig::gmf(1), [&[3.0], &[5.0], &[], &[], &[2.0], &[]], 1.0);
+    let mlp = tiny(NeuMfConfig::mlp(1, &[1]), [&[1.0], &[2.0], &[1.0, 1.0], &[0.0], &[4.0], &[]], 3.0);
+    let merged = NeuMf::merge(&gmf, &mlp).unwrap();
+    let (users, items, _, output, bias) = merged.parts();
+    assert_eq!((users, items, output, bias), (&[3.0, 1.0][..], &[5.0, 2.0][..], &[1.0, 2.0][..], 2.0));
+    // The mean of what the two say: (2·15 + 1 + 4·3 + 3) / 2.
+    assert_eq!(scores(&merged, 0), [0.5 * (scores(&gmf, 0)[0] + scores(&mlp, 0)[0])]);
+    assert!(NeuMf::merge(&mlp, &gmf).unwrap_err().to_string().contains("expected a gmf and an mlp, got mlp and gmf"));
+    let other = tiny(NeuMfConfig::mlp(1, &[1]), [&[1.0, 1.0], &[2.0], &[1.0, 1.0], &[0.0], &[4.0], &[]], 3.0);
+    assert!(NeuMf::merge(&gmf, &other).unwrap_err().to_string().contains("train both on one data set"));
+}
+
+#[test]
+fn parameter_counts_are_those_that_de_rrd_prints() {
+    let n_params = |users, items, d| {
+        NeuMfConfig { gmf_dim: d, mlp_dim: d, hidden: vec![d], ..NeuMfConfig::default() }.n_params(users, items)
+    };
+    assert_eq!([250, 125, 25].map(|d| n_params(5220, 25182, d)), [15_326_751, 7_632_126, 1_521_426]);
+    assert_eq!([250, 125, 25].map(|d| n_params(19466, 28594, d)), [24_155_751, 12_046_626, 2_404_326]);
+}
+
+#[test]
+fn every_variant_finds_the_held_out_item_and_beats_popularity() {
+    let (train, targets) = fixture::held_out(200, 90);
+    let popular = fixture::auc(&crate::PopRank::fit(&train).unwrap(), &train, &targets);
+    for config in variants() {
+        let (model, report) = fitted(&train, &config, &run(25));
+        let auc = fixture::auc(&model, &train, &targets);
+        let losses: Vec<f64> = report.history.iter().map(|record| record.loss).collect();
+        // 0.93 is the most that the four groups allow; popularity gives about 0.5.
+        assert!((0.75..0.95).contains(&auc) && auc > popular + 0.15, "{config:?}: {auc}, popularity {popular}");
+        assert!(losses[24] < losses[0], "{losses:?}");
+    }
+}
+
+#[test]
+fn every_variant_keeps_the_promises_of_a_scorer_and_its_hidden_vectors_give_its_scores() {
+    let train = fixture::clusters(40, 300);
+    for config in variants() {
+        let (model, _) = fitted(&train, &config, &run(1));
+        testing::scorer(&model, &[&UserId(0), &UserId(39), &fixture::EMPTY_USER]);
+        testing::scorer_refuses(&model, &UserId(40));
+        let hidden = model.hidden().unwrap();
+        let joint = hidden.widths().pair;
+        assert_eq!((hidden.widths().user, hidden.widths().item, joint), (0, 0, config.joint_dim()));
+        let pairs: Vec<(UserId, ItemId)> = (0..200).map(|j| (UserId(j / 150 * 7), ItemId(j * 3 % 300))).collect();
+        let mut vectors = vec![0.0; 200 * joint];
+        hidden.pairs_into(&pairs, &mut vectors).unwrap();
+        let (_, _, _, output, bias) = model.parts();
+        for (pair, vector) in pairs.iter().zip(vectors.chunks(joint)) {
+            let logit: f32 = vector.iter().zip(output).map(|(h, w)| h * w).sum::<f32>() + bias;
+            assert!((logit - scores(&model, pair.0.0)[pair.1.index()]).abs() < 1e-5);
+        }
+        assert!(hidden.user_into(UserId(0), &mut []).is_err() && hidden.item_into(ItemId(0), &mut []).is_err());
+        let unknown = hidden.pairs_into(&[(UserId(0), ItemId(300))], &mut vectors[..joint]);
+        assert!(matches!(unknown, Err(QueryError::UnknownItem { .. })));
+        assert!(hidden.pairs_into(&pairs, &mut vectors[1..]).is_err());
+    }
+}
+
+#[test]
+fn files_do_not_depend_on_threads_and_keep_every_score() {
+    let train = fixture::clusters(60, 40);
+    for config in variants() {
+        let model = || fitted(&train, &config, &run(2)).0;
+        let save = |m: &NeuMf, path: &Path| m.save(path, Overwrite::Refuse);
+        fixture::same_file_for_any_threads(model, save, NeuMf::open);
+    }
+}
+
+#[test]
+fn a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one() {
+    let train = fixture::clusters(60, 40);
+    for config in variants() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoint { path: folder.path().join("run"), run: "neumf".into() };
+        let part = |max_epochs| FitConfig { checkpoint: Some(checkpoint.clone()), ..run(max_epochs) };
+        fitted(&train, &config, &part(2));
+        let (resumed, _) = fitted(&train, &config, &part(5));
+        let (whole, _) = fitted(&train, &config, &run(5));
+        let bits = |model: &NeuMf| scores(model, 5).iter().map(|s| s.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&resumed), bits(&whole), "{config:?}");
+    }
+}
+
+#[test]
+fn pretraining_starts_the_joint_model_better_than_chance_and_lowers_its_loss() {
+    let (train, targets) = fixture::held_out(200, 90);
+    let sgd = Optimizer::Sgd(Sgd { learning_rate: 0.05, weight_decay: 0.0 });
+    let runs = PretrainRuns { gmf: run(25), mlp: run(25), joint: run(5) };
+    let fit_it =
+        |config: &NeuMfConfig| fit_pretrained(&train, config, &sgd, &runs, Seed(3), &mut |_| Ok(0.0), &mut Silent);
+    let (model, report) = fit_it(&small()).unwrap();
+    let auc = fixture::auc(&model, &train, &targets);
+    assert!((0.78..0.95).contains(&auc), "{auc}");
+    assert!(report.history[0].loss < 0.6 && report.history[4].loss < report.history[0].loss, "{:?}", report.history);
+    assert!(fit_it(&small().gmf_part()).unwrap_err().to_string().contains("expected both branches"));
+}
+
+#[test]
+fn bad_settings_and_bad_data_are_named() {
+    let train = fixture::clusters(20, 15);
+    let refused = |config: NeuMfConfig| {
+        fit(&train, &config, &run(1), Seed(1), &mut |_| Ok(0.0), &mut Silent).unwrap_err().to_string()
+    };
+    let widths =
+        |gmf_dim, mlp_dim, hidden: &[usize]| NeuMfConfig { gmf_dim, mlp_dim, hidden: hidden.to_vec(), ..small() };
+    assert_eq!(refused(widths(0, 0, &[])), "gmf: gmf_dim is 0, expected at least 1, or mlp_dim at least 1");
+    assert_eq!(refused(widths(4, 4, &[])), "neumf: hidden is [], expected layers if and only if mlp_dim > 0");
+    assert_eq!(refused(widths(4, 0, &[3])), "gmf: hidden is [3], expected layers if and only if mlp_dim > 0");
+    assert_eq!(refused(widths(0, 4, &[3, 0])), "mlp: hidden is [3, 0], expected widths in 1..=16384");
+    assert!(refused(NeuMfConfig { n_negatives: 0, ..small() }).starts_with("neumf: n_negatives is 0"));
+    assert!(refused(NeuMfConfig { batch_size: 0, ..small() }).starts_with("neumf: batch_size is 0"));
+    assert!(refused(NeuMfConfig { init_std: f64::NAN, ..small() }).starts_with("neumf: init_std is NaN"));
+    assert!(
+        refused(NeuMfConfig { optimizer: Optimizer::adam(0.0), ..small() }).contains("optimizer.learning_rate is 0")
+    );
+    let error = serde_json::from_str::<NeuMfConfig>(r#"{"gmf_dims": 3}"#).unwrap_err().to_string();
+    assert!(error.contains("unknown field `gmf_dims`"), "{error}");
+
+    let all: Vec<(u32, u32)> = (0..3).map(|item| (0, item)).chain([(1, 0)]).collect();
+    for data in [Interactions::from_pairs(2, 3, &[]).unwrap(), Interactions::from_pairs(2, 3, &all).unwrap()] {
+        let error = fit(&data, &small(), &run(1), Seed(1), &mut |_| Ok(0.0), &mut Silent).unwrap_err();
+        assert!(matches!(error, FitError::Empty { .. } | FitError::Negatives(_)), "{error}");
+    }
+    let (other, _) = fitted(&fixture::clusters(21, 15), &small(), &run(1));
+    let from = |start: &NeuMf, config: &NeuMfConfig| {
+        fit_from(start, &train, config, &run(1), Seed(1), &mut |_| Ok(0.0), &mut Silent).unwrap_err().to_string()
+    };
+    assert!(from(&other, &small()).contains("start is a model of 21 rows where the data has 20"));
+    assert!(from(&other, &small().gmf_part()).contains("expected the widths"));
+}
+
+#[test]
+fn a_file_whose_arrays_do_not_fit_its_settings_is_refused_by_field() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model");
+    let write = |config: &NeuMfConfig, output: &[f32]| {
+        let mut writer = ArtifactWriter::new("neumf", 1);
+        writer.config(config).array("users", &[1, 2], &[1.0f32, 2.0]).array("items", &[1, 2], &[1.0f32, 2.0]);
+        writer.array("output.weight", &[output.len(), 1], output).array("output.bias", &[1, 1], &[0.0f32]);
+        writer.save(&path, Overwrite::Replace).unwrap();
+        NeuMf::open(&path).unwrap_err().to_string()
+    };
+    let gmf = NeuMfConfig::gmf;
+    assert!(write(&gmf(3), &[1.0; 3]).contains("users: array has shape [1, 2], expected [rows, 3]"));
+    assert!(write(&gmf(2), &[1.0; 3]).contains("output.weight: array has shape [3, 1], expected [2, 1]"));
+    assert!(write(&gmf(2), &[1.0, f32::NAN]).contains("output.weight: value 1 is NaN"));
+    assert!(write(&NeuMfConfig { n_negatives: 0, ..gmf(2) }, &[1.0; 2]).contains("n_negatives is 0"));
+}
