@@ -54,8 +54,8 @@ impl EaseConfig {
 /// Strong wherever the catalogue is small, and there is nothing to train. Memory grows with n_items² and time with
 /// n_items³, whatever the number of users: above some 30,000 items take [`ials`](crate::ials).
 ///
-/// Everything is computed in f32: on the data measured (see the README) f64 takes twice the memory and time, and gives the
-/// same lists. The factorisation runs on one thread, so any number of threads gives the same bits.
+/// Everything is computed in f32, and a λ too small for that is refused where the factorisation notices. The
+/// factorisation runs on one thread, so any number of threads gives the same bits.
 #[derive(Clone, Debug)]
 pub struct Ease {
     config: EaseConfig,

@@ -69,12 +69,15 @@ fn subtract_rows<const FMA: bool, const N: usize>(
 ) {
     for at in (from / LANES * LANES..stride).step_by(LANES) {
         let out: &mut [f32; LANES] = target[at..].first_chunk_mut().expect("a row is whole registers");
+        // A copy stays in a register; what `out` points to would be stored after each row.
+        let mut sums = *out;
         for t in 0..N {
             let row: &[f32; LANES] = panel[t * stride + at..].first_chunk().expect("a row is whole registers");
             for l in 0..LANES {
-                out[l] = mul_add::<FMA>(-factors[t], row[l], out[l]);
+                sums[l] = mul_add::<FMA>(-factors[t], row[l], sums[l]);
             }
         }
+        *out = sums;
     }
 }
 
