@@ -7,6 +7,7 @@ use rectify_core::artifact::Overwrite;
 use rectify_core::rng::Seed;
 use rectify_core::{Index, Retriever, Scorer, UserId};
 use rectify_data::Interactions;
+use rectify_teachers::neumf::{NeuMf, NeuMfConfig};
 use rectify_teachers::{self as teachers, Factors, FitError};
 use rectify_tensor::train::{FitConfig, FitReport, Observer};
 use serde::de::DeserializeOwned;
@@ -103,7 +104,16 @@ fn resolve<C: Default + DeserializeOwned + Serialize, E: std::fmt::Display>(
     settings: &Settings,
     validate: fn(&C) -> Result<(), E>,
 ) -> Result<Value, String> {
-    let mut all = serde_json::to_value(C::default()).map_err(|error| error.to_string())?;
+    resolve_from(&C::default(), settings, validate)
+}
+
+/// As [`resolve`], over other defaults.
+fn resolve_from<C: DeserializeOwned + Serialize, E: std::fmt::Display>(
+    defaults: &C,
+    settings: &Settings,
+    validate: fn(&C) -> Result<(), E>,
+) -> Result<Value, String> {
+    let mut all = serde_json::to_value(defaults).map_err(|error| error.to_string())?;
     if let Value::Object(all) = &mut all {
         merge(all, settings);
     }
@@ -144,6 +154,31 @@ fn factors<C: DeserializeOwned>(job: Job<'_>, fit: FitFactors<C>) -> Result<Opti
 
 fn open_factors(path: &Path) -> Result<Box<dyn Model>> {
     Ok(Box::new(Factors::open(path)?))
+}
+
+/// Trains and saves GMF, MLP or NeuMF.
+fn neu_mf(job: Job<'_>) -> Result<Option<FitReport>> {
+    let config: NeuMfConfig = config(&job)?;
+    let validate = job.validate;
+    let mut validate = |model: &NeuMf| validate(Answers { scorer: model, retriever: None }).map_err(Into::into);
+    let (model, report) = teachers::neumf::fit(job.train, &config, job.fit, job.seed, &mut validate, job.observer)?;
+    model.save(job.path, Overwrite::Replace)?;
+    Ok(Some(report))
+}
+
+fn open_neu_mf(path: &Path) -> Result<Box<dyn Model>> {
+    Ok(Box::new(Scored(NeuMf::open(path)?)))
+}
+
+/// Settings of the member of the NeuMF family that the kind is named after; `base` gives what they start from.
+fn resolve_neu_mf(settings: &Settings, base: &NeuMfConfig) -> Result<Value, String> {
+    let config = resolve_from(base, settings, NeuMfConfig::validate)?;
+    let got: NeuMfConfig = serde_json::from_value(config.clone()).map_err(|error| error.to_string())?;
+    if got.model() == base.model() {
+        Ok(config)
+    } else {
+        Err(format!("these widths make a model of kind {}, not {}; name the other kind", got.model(), base.model()))
+    }
 }
 
 /// Settings of matrix factorisation with the loss that the kind is named after.
@@ -207,6 +242,34 @@ const KINDS: &[Kind] = &[
         by_epochs: true,
         resolve: |settings| resolve_mf(settings, "bce"),
         train: |job| factors(job, teachers::mf::fit),
+        open: open_factors,
+    },
+    Kind {
+        name: "gmf",
+        by_epochs: true,
+        resolve: |settings| resolve_neu_mf(settings, &NeuMfConfig::gmf(64)),
+        train: neu_mf,
+        open: open_neu_mf,
+    },
+    Kind {
+        name: "mlp",
+        by_epochs: true,
+        resolve: |settings| resolve_neu_mf(settings, &NeuMfConfig::mlp(64, &[128, 64, 32])),
+        train: neu_mf,
+        open: open_neu_mf,
+    },
+    Kind {
+        name: "neu-mf",
+        by_epochs: true,
+        resolve: |settings| resolve_neu_mf(settings, &NeuMfConfig::default()),
+        train: neu_mf,
+        open: open_neu_mf,
+    },
+    Kind {
+        name: "light-gcn",
+        by_epochs: true,
+        resolve: |settings| resolve(settings, teachers::light_gcn::LightGcnConfig::validate),
+        train: |job| factors(job, teachers::light_gcn::fit),
         open: open_factors,
     },
 ];
