@@ -5,12 +5,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use rectify_core::rng::Seed;
-use rectify_core::{ExactConfig, ExactIndex, ItemFilter, Retriever, TopK};
+use rectify_core::{ExactConfig, ExactIndex, ItemFilter, Retriever, TopK, UserId};
 
 use rectify_data::SyntheticConfig;
+use rectify_teachers::light_gcn::{self, LightGcnConfig};
 use rectify_teachers::mf::{self, MfConfig};
+use rectify_teachers::neumf::{self, NeuMfConfig};
 use rectify_tensor::RowUpdate;
-use rectify_tensor::train::{Event, FitConfig};
+use rectify_tensor::train::{Event, FitConfig, Observer};
 
 use super::npy;
 use crate::measure::Stopwatch;
@@ -76,6 +78,34 @@ pub(crate) fn all() -> Vec<Case> {
             read: bpr_costs,
             promises: &[("torch fused Adam", 4.0), ("torch SparseAdam", 5.0)],
         },
+        Case {
+            name: "neumf/512 rows, exact Adam",
+            unit: "µs",
+            prepare: |_| neu_mf(RowUpdate::Exact),
+            script: "neumf.py",
+            arguments: neu_mf_arguments,
+            read: neu_mf_costs,
+            promises: &[("torch fused Adam", 2.0)],
+        },
+        Case {
+            name: "neumf/512 rows, lazy Adam",
+            unit: "µs",
+            prepare: |_| neu_mf(RowUpdate::Lazy),
+            script: "neumf.py",
+            arguments: neu_mf_arguments,
+            read: neu_mf_costs,
+            promises: &[("torch fused Adam", 2.0)],
+        },
+        // The peer's backward is written by hand and uses the symmetric adjacency again; it draws no samples.
+        Case {
+            name: "light-gcn/3 layers",
+            unit: "µs",
+            prepare: light_gcn,
+            script: "light_gcn.py",
+            arguments: light_gcn_arguments,
+            read: light_gcn_costs,
+            promises: &[("torch CSR", 1.5)],
+        },
     ]
 }
 
@@ -121,35 +151,110 @@ fn exact_costs(printed: &str) -> Result<Costs> {
 }
 
 /// The shape of MovieLens 1M.
-const BPR_DATA: SyntheticConfig =
+const ML_1M_SHAPE: SyntheticConfig =
     SyntheticConfig { n_users: 6040, n_items: 3706, mean_interactions: 165.0, ..SyntheticConfig::small() };
+/// The shape of Gowalla's training pairs.
+const GOWALLA_SHAPE: SyntheticConfig =
+    SyntheticConfig { n_users: 29_858, n_items: 40_981, mean_interactions: 27.0, ..SyntheticConfig::small() };
 const BPR_BATCH: usize = 1024;
+const NEU_MF_BATCH: usize = 512;
+const PAIRS: &str = "pairs.txt";
 
-/// An epoch of BPR, per sample.
-fn bpr(row_update: RowUpdate) -> Result<Once> {
-    let data = BPR_DATA.generate("bench", Seed(0))?.interactions;
-    let config = MfConfig { embedding_dim: DIM, batch_size: BPR_BATCH, row_update, ..MfConfig::default() };
-    let fit = FitConfig { max_epochs: 1, patience: None, eval_every: 0, checkpoint: None };
-    Ok(Box::new(move || {
-        let (mut watch, mut cost) = (None, None);
-        let mut observer = |event: &Event| {
-            match event {
-                Event::Started { .. } => watch = Some(Stopwatch::of_process()),
-                Event::Trained { stats, .. } => {
-                    let cpu = watch.as_ref().and_then(Stopwatch::cpu_seconds);
-                    cost = cpu.map(|seconds| seconds / stats.samples as f64 * 1e6);
-                }
-                Event::Validated { .. } | Event::Checkpointed { .. } | Event::Finished { .. } | _ => {}
+/// CPU microseconds a sample of one epoch, without what comes before and after it.
+fn epoch_cost(train: impl FnOnce(&FitConfig, &mut dyn Observer) -> Result<()>) -> Result<f64> {
+    let (mut watch, mut cost) = (None, None);
+    let mut observer = |event: &Event| {
+        match event {
+            Event::Started { .. } => watch = Some(Stopwatch::of_process()),
+            Event::Trained { stats, .. } => {
+                let cpu = watch.as_ref().and_then(Stopwatch::cpu_seconds);
+                cost = cpu.map(|seconds| seconds / stats.samples as f64 * 1e6);
             }
-            ControlFlow::Continue(())
-        };
-        mf::fit(&data, &config, &fit, Seed(1), &mut |_| Ok(0.0), &mut observer)?;
-        cost.context("this system counts no processor time")
+            Event::Validated { .. } | Event::Checkpointed { .. } | Event::Finished { .. } | _ => {}
+        }
+        ControlFlow::Continue(())
+    };
+    train(&FitConfig { max_epochs: 1, patience: None, eval_every: 0, checkpoint: None }, &mut observer)?;
+    cost.context("this system counts no processor time")
+}
+
+/// An epoch of BPR.
+fn bpr(row_update: RowUpdate) -> Result<Once> {
+    let data = ML_1M_SHAPE.generate("bench", Seed(0))?.interactions;
+    let config = MfConfig { embedding_dim: DIM, batch_size: BPR_BATCH, row_update, ..MfConfig::default() };
+    Ok(Box::new(move || {
+        epoch_cost(|fit, observer| {
+            mf::fit(&data, &config, fit, Seed(1), &mut |_| Ok(0.0), observer)?;
+            Ok(())
+        })
     }))
 }
 
+/// An epoch of NeuMF, 128-64-32.
+fn neu_mf(row_update: RowUpdate) -> Result<Once> {
+    let data = ML_1M_SHAPE.generate("bench", Seed(0))?.interactions;
+    let config = NeuMfConfig { batch_size: NEU_MF_BATCH, row_update, ..NeuMfConfig::default() };
+    Ok(Box::new(move || {
+        epoch_cost(|fit, observer| {
+            neumf::fit(&data, &config, fit, Seed(1), &mut |_| Ok(0.0), observer)?;
+            Ok(())
+        })
+    }))
+}
+
+fn neu_mf_arguments(_: &Path) -> Vec<String> {
+    let sizes = [("--users", ML_1M_SHAPE.n_users), ("--items", ML_1M_SHAPE.n_items), ("--batch", NEU_MF_BATCH)];
+    let mut arguments: Vec<String> = sizes.iter().flat_map(|(name, n)| [(*name).to_owned(), n.to_string()]).collect();
+    arguments.extend(["--repeat".into(), "2".into()]);
+    arguments
+}
+
+fn neu_mf_costs(printed: &str) -> Result<Costs> {
+    #[derive(serde::Deserialize)]
+    struct Row {
+        samples_per_cpu_s: f64,
+    }
+    let row: Row = serde_json::from_str(printed)?;
+    Ok(vec![("torch fused Adam".into(), 1e6 / row.samples_per_cpu_s)])
+}
+
+/// An epoch of LightGCN, 3 layers; the pairs are written for the peer.
+fn light_gcn(folder: &Path) -> Result<Once> {
+    let data = GOWALLA_SHAPE.generate("bench", Seed(0))?.interactions;
+    let mut lines = String::new();
+    for user in 0..data.n_users() {
+        lines.push_str(&user.to_string());
+        for item in data.items_of(UserId(user as u32)) {
+            lines.push_str(&format!(" {item}"));
+        }
+        lines.push('\n');
+    }
+    std::fs::write(folder.join(PAIRS), lines)?;
+    let config = LightGcnConfig::default();
+    Ok(Box::new(move || {
+        epoch_cost(|fit, observer| {
+            light_gcn::fit(&data, &config, fit, Seed(1), &mut |_| Ok(0.0), observer)?;
+            Ok(())
+        })
+    }))
+}
+
+fn light_gcn_arguments(folder: &Path) -> Vec<String> {
+    vec![folder.join(PAIRS).display().to_string(), "--repeat".into(), "1".into()]
+}
+
+fn light_gcn_costs(printed: &str) -> Result<Costs> {
+    #[derive(serde::Deserialize)]
+    struct Row {
+        batch: f64,
+        step_cpu_ms: f64,
+    }
+    let row: Row = serde_json::from_str(printed)?;
+    Ok(vec![("torch CSR".into(), row.step_cpu_ms * 1e3 / row.batch)])
+}
+
 fn bpr_arguments(_: &Path) -> Vec<String> {
-    [("--users", BPR_DATA.n_users), ("--items", BPR_DATA.n_items), ("--dim", DIM), ("--batch", BPR_BATCH)]
+    [("--users", ML_1M_SHAPE.n_users), ("--items", ML_1M_SHAPE.n_items), ("--dim", DIM), ("--batch", BPR_BATCH)]
         .into_iter()
         .flat_map(|(name, value)| [name.to_owned(), value.to_string()])
         .collect()
