@@ -324,7 +324,7 @@ mod tests {
         fixture::same_file_for_any_threads(
             || ItemCf::fit(&train, &ItemCfConfig::default()).unwrap(),
             |model, path| model.save(path, Overwrite::Refuse),
-            |path| ItemCf::open(path),
+            ItemCf::open,
         );
     }
 

@@ -265,7 +265,7 @@ impl One<'_> {
             train: &self.split.train,
             validation: None,
             select_by: "",
-            max_epochs: chosen.origin.best_epoch.unwrap_or(MAX_EPOCHS),
+            max_epochs: chosen.origin.best_epoch.or(self.model.training.max_epochs).unwrap_or(MAX_EPOCHS),
             patience: None,
             eval_every: 0,
             seed: self.seed,
