@@ -1,4 +1,4 @@
-//! From files to a [`Dataset`].
+//! From files to a [`Dataset`](crate::Dataset).
 
 mod error;
 mod formats;
