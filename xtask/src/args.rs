@@ -24,7 +24,7 @@ pub(crate) struct ReproduceArgs {
     /// Papers or experiments to run; all of them when none is named
     #[arg(value_name = "PAPER")]
     pub(crate) papers: Vec<String>,
-    /// Data set by name (`cargo xtask data list`)
+    /// Data set by name (`cargo xtask data list`), or a manifest of your own (FILE.toml)
     #[arg(long, value_name = "NAME", conflicts_with = "input")]
     pub(crate) dataset: Option<String>,
     /// Any file of a known format, or a folder with train and test files, instead of a named data set
@@ -114,7 +114,7 @@ pub(crate) enum DataVerb {
     Describe(SourceArgs),
     /// Downloads a data set, with resume and checksum
     Fetch {
-        /// Data set by name
+        /// Data set by name, or a manifest of your own (FILE.toml; those in datasets/ show how)
         #[arg(value_name = "NAME")]
         name: String,
     },
@@ -150,7 +150,7 @@ pub(crate) enum DataVerb {
 /// A data set by name or by path.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SourceArgs {
-    /// Data set by name
+    /// Data set by name, or a manifest of your own (FILE.toml)
     #[arg(value_name = "NAME", required_unless_present = "input", conflicts_with = "input")]
     pub(crate) name: Option<String>,
     /// Any file of a known format instead

@@ -1,7 +1,7 @@
 //! Known data sets: where they come from, what is in them, and what must come out.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -240,12 +240,29 @@ impl Manifest {
     /// Parses a manifest; `name` is for errors.
     ///
     /// # Errors
-    /// Text that is no manifest, with the line.
+    /// Text that is no manifest, with the line; a folder or file name that leads out of the data directory.
     pub fn parse(name: &str, text: &str) -> Result<Self, ManifestError> {
-        toml::from_str(text).map_err(|error: toml::de::Error| ManifestError::Parse {
-            name: name.to_owned(),
-            problem: error.to_string(),
-        })
+        let wrong = |problem| ManifestError::Parse { name: name.to_owned(), problem };
+        let manifest: Self = toml::from_str(text).map_err(|error: toml::de::Error| wrong(error.to_string()))?;
+        // Downloads go where the manifest says, and it may be somebody else's.
+        let files = manifest.files.iter().map(|file| &file.path);
+        let archives = manifest.archives.iter().map(|archive| &archive.path);
+        for path in files.chain(archives).chain([manifest.folder.as_ref().unwrap_or(&manifest.name)]) {
+            let inside = |part| matches!(part, Component::Normal(_));
+            if path.is_empty() || !Path::new(path).components().all(inside) {
+                return Err(wrong(format!("found place {path:?}, expected a relative path without `..`")));
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// Reads a manifest of one's own.
+    ///
+    /// # Errors
+    /// A file that cannot be read, and as [`parse`](Self::parse).
+    pub fn open(path: &Path) -> Result<Self, ManifestError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
+        Self::parse(&path.display().to_string(), &text)
     }
 
     /// Finds the files in the first of `dirs` that has each, in its folder `dirs[i]/<folder>`.

@@ -178,3 +178,21 @@ fn directories_are_searched_in_the_promised_order() {
     );
     assert_eq!(user_cache_dir(|_| None), None);
 }
+
+#[test]
+fn a_manifest_cannot_lead_out_of_the_data_directory() {
+    for (from, to) in [("\"train.txt\"", "\"../train.txt\""), ("\"test.txt\"", "\"/test.txt\""), ("\"toy\"", "\"..\"")]
+    {
+        let text = Manifest::parse("toy", &TOY.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(text.contains(to) && text.contains("expected a relative path"), "{text}");
+    }
+}
+
+#[test]
+fn a_manifest_of_ones_own_is_read_from_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mine.toml");
+    assert!(Manifest::open(&path).unwrap_err().to_string().contains("mine.toml"));
+    std::fs::write(&path, TOY).unwrap();
+    assert_eq!(Manifest::open(&path).unwrap(), Manifest::parse("toy", TOY).unwrap());
+}

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use rectify_core::artifact::ArtifactError;
+use rectify_data::fetch::FetchError;
 
 /// Why the program refuses to go on; anything else is a failure (exit code 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,9 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
     let kind = error.chain().find_map(|cause| {
         if let Some(refusal) = cause.downcast_ref::<Refusal>() {
             return Some(refusal.kind);
+        }
+        if let Some(FetchError::Io { .. }) = cause.downcast_ref() {
+            return Some(Kind::Output);
         }
         let error = cause.downcast_ref::<ArtifactError>()?;
         let cannot_write = matches!(error, ArtifactError::Exists { .. } | ArtifactError::Io { action: "write", .. });

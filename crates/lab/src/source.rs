@@ -65,10 +65,13 @@ fn format(name: &str) -> Result<Format> {
 }
 
 impl Source {
-    /// A data set by name; `folder` is searched before RECTIFY_DATA and the user's cache.
+    /// A data set by name, or by the path of a manifest; `folder` is searched before RECTIFY_DATA and the user's cache.
     pub(crate) fn named(name: &str, folder: Option<&Path>) -> Result<Self> {
         if let Some((name, size, _)) = SYNTHETIC.iter().find(|(known, ..)| *known == name) {
             return Ok(Self { name: (*name).to_owned(), from: From::Synthetic(synthetic(*size)) });
+        }
+        if Path::new(name).extension().is_some_and(|extension| extension == "toml") {
+            return Ok(Self::manifested(Manifest::open(Path::new(name)).map_err(refusal::input)?, folder));
         }
         let manifests = Manifest::builtin()?;
         let known: Vec<&str> =
@@ -76,8 +79,12 @@ impl Source {
         let Some(manifest) = manifests.iter().find(|manifest| manifest.name == name) else {
             return Err(refusal::usage(suggest::unknown("data set", name, &known)));
         };
-        let from = From::Manifest { manifest: Box::new(manifest.clone()), folders: folders(folder) };
-        Ok(Self { name: name.to_owned(), from })
+        Ok(Self::manifested(manifest.clone(), folder))
+    }
+
+    fn manifested(manifest: Manifest, folder: Option<&Path>) -> Self {
+        let name = manifest.name.clone();
+        Self { name, from: From::Manifest { manifest: Box::new(manifest), folders: folders(folder) } }
     }
 
     /// Any file of a known format, or a folder with train and test files.
