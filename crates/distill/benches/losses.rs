@@ -122,7 +122,7 @@ fn draws(c: &mut Criterion<CpuTime>) {
     let seen: Vec<ItemId> = (0..22).map(|i| ItemId(i * 1000)).collect();
     let rank = || Rankings::new(&Cheap(n_items), n_users, n_items, |_| &seen, 500).expect("the teacher is sound");
     let rankings = rank();
-    let sampler = ListSampler::new(ListSamplerConfig::default(), &rankings).expect("settings are sound");
+    let sampler = ListSampler::new(ListSamplerConfig::default(), rankings).expect("settings are sound");
     let mut lists = sampler.draw(Seed(1), 0);
     let mut epoch = 0;
     let mut group = c.benchmark_group("lists/5220_users/25182_items");

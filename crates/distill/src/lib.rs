@@ -3,6 +3,7 @@
 mod annealing;
 mod error;
 mod experts;
+mod guides;
 mod hint;
 mod list_distillation;
 mod math;
@@ -14,6 +15,7 @@ pub mod sampling;
 pub use annealing::Annealing;
 pub use error::{ConfigError, LossError, SampleError};
 pub use experts::{Experts, ExpertsConfig, ExpertsWorkspace, Selection};
+pub use guides::{Collaborative, Distillation, ExpertsGuide, ExpertsTerm, GuideError, ListGuide, ListLoss, ListTerm};
 pub use hint::{InnerProductHint, euclidean_hint};
 pub use list_distillation::list_distillation;
 pub use noise::gumbel_noise;

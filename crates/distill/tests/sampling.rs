@@ -147,7 +147,7 @@ proptest! {
             skip_short_users: false,
         };
         let rankings = rankings(&Permuted::new(6, 60), &seen(6, 60, n_seen), k + extra).unwrap();
-        let lists = ListSampler::new(config.clone(), &rankings).unwrap().draw(Seed(seed), epoch);
+        let lists = ListSampler::new(config.clone(), rankings.clone()).unwrap().draw(Seed(seed), epoch);
         check(&lists, &rankings, &config);
     }
 }
@@ -156,7 +156,7 @@ proptest! {
 fn lists_depend_on_seed_epoch_and_user_and_not_on_threads() {
     let rankings = rankings(&Permuted::new(50, 211), &seen(50, 211, 9), 100).unwrap();
     let config = ListSamplerConfig { n_interesting: 10, n_uninteresting: 10, depth: 100, ..Default::default() };
-    let sampler = ListSampler::new(config, &rankings).unwrap();
+    let sampler = ListSampler::new(config, rankings.clone()).unwrap();
     let draw = |threads| {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| sampler.draw(Seed(7), 3))
     };
@@ -175,7 +175,7 @@ fn interesting_ranks_come_as_often_as_the_law_says() {
     // One item a draw, over many epochs: the frequency of rank k is p_k, here renormalised to 20 ranks.
     let rankings = rankings(&Permuted::new(100, 101), &seen(100, 101, 5), 20).unwrap();
     let config = ListSamplerConfig { depth: 20, temperature: 5.0, ..ListSamplerConfig::collaborative(1, 5.0) };
-    let sampler = ListSampler::new(config, &rankings).unwrap();
+    let sampler = ListSampler::new(config, rankings.clone()).unwrap();
     let (mut counts, n_epochs) = ([0u32; 20], 1000);
     for epoch in 0..n_epochs {
         let lists = sampler.draw(Seed(3).stream("interesting"), epoch);
@@ -195,7 +195,7 @@ fn interesting_ranks_come_as_often_as_the_law_says() {
 fn uninteresting_items_are_uniform_over_their_pool() {
     let rankings = rankings(&Permuted::new(1, 50), &seen(1, 50, 4), 10).unwrap();
     let config = ListSamplerConfig { n_interesting: 5, n_uninteresting: 6, depth: 10, ..Default::default() };
-    let sampler = ListSampler::new(config, &rankings).unwrap();
+    let sampler = ListSampler::new(config, rankings.clone()).unwrap();
     let (mut counts, n_epochs) = ([0u32; 50], 60_000);
     let mut lists = sampler.draw(Seed(1), 0);
     for epoch in 0..n_epochs {
@@ -223,7 +223,7 @@ fn deterministic_top_takes_the_best_every_time() {
         deterministic_top: true,
         ..Default::default()
     };
-    let sampler = ListSampler::new(config, &rankings).unwrap();
+    let sampler = ListSampler::new(config, rankings.clone()).unwrap();
     for epoch in 0..3 {
         let lists = sampler.draw(Seed(1), epoch);
         for u in 0..3 {
@@ -237,11 +237,11 @@ fn deterministic_top_takes_the_best_every_time() {
 fn ranking_and_collaborative_distillation_draw_their_own_lists() {
     let rankings = rankings(&Permuted::new(3, 101), &seen(3, 101, 5), 500).unwrap();
     let config = ListSamplerConfig::ranking_distillation(10, 30);
-    let lists = ListSampler::new(config.clone(), &rankings).unwrap().draw(Seed(1), 0);
+    let lists = ListSampler::new(config.clone(), rankings.clone()).unwrap().draw(Seed(1), 0);
     check(&lists, &rankings, &config);
     assert_eq!(lists.interesting(UserId(1)).unwrap(), &rankings.best(UserId(1))[..10]);
     let config = ListSamplerConfig::collaborative(12, 10.0);
-    let lists = ListSampler::new(config.clone(), &rankings).unwrap().draw(Seed(1), 0);
+    let lists = ListSampler::new(config.clone(), rankings.clone()).unwrap().draw(Seed(1), 0);
     check(&lists, &rankings, &config);
     // The teacher's scores of drawn items come by rank.
     let (user, teacher) = (UserId(2), Permuted::new(3, 101));
@@ -255,7 +255,7 @@ fn full_ranking_gets_its_uninteresting_items_in_the_teachers_order() {
     let teacher = Permuted::new(3, 101);
     let rankings = rankings(&teacher, &seen(3, 101, 5), 30).unwrap();
     let config = ListSamplerConfig { n_interesting: 5, n_uninteresting: 9, depth: 30, ..Default::default() };
-    let mut lists = ListSampler::new(config, &rankings).unwrap().draw(Seed(2), 0);
+    let mut lists = ListSampler::new(config, rankings.clone()).unwrap().draw(Seed(2), 0);
     let before = lists.clone();
     lists.sort_uninteresting(&teacher).unwrap();
     for u in 0..3 {
@@ -277,12 +277,12 @@ fn a_small_catalogue_shortens_the_best_list_and_leaves_the_rest_uninteresting() 
     // 20 unseen items, K = 5, L = 15: the best 5 must all be interesting, the other 15 uninteresting.
     let rankings = rankings(&Permuted::new(2, 24), &seen(2, 24, 4), 500).unwrap();
     let config = ListSamplerConfig { n_interesting: 5, n_uninteresting: 15, ..Default::default() };
-    let lists = ListSampler::new(config.clone(), &rankings).unwrap().draw(Seed(1), 9);
+    let lists = ListSampler::new(config.clone(), rankings.clone()).unwrap().draw(Seed(1), 9);
     check(&lists, &rankings, &config);
     assert_eq!(lists.interesting(UserId(0)).unwrap(), &rankings.best(UserId(0))[..5]);
     // One more is refused, and says who and how many.
     let config = ListSamplerConfig { n_uninteresting: 16, ..config };
-    let error = ListSampler::new(config, &rankings).unwrap_err();
+    let error = ListSampler::new(config, rankings.clone()).unwrap_err();
     assert_eq!(error, SampleError::TooFewUnseen { user: UserId(0), expected: 21, got: 20 });
 }
 
@@ -293,11 +293,12 @@ fn users_without_unseen_items_are_refused_or_skipped() {
     let rankings = rankings(&Permuted::new(3, 30), &seen, 10).unwrap();
     assert!(rankings.best(UserId(1)).is_empty());
     let config = ListSamplerConfig { n_interesting: 4, n_uninteresting: 4, depth: 10, ..Default::default() };
-    let error = ListSampler::new(config.clone(), &rankings).unwrap_err();
+    let error = ListSampler::new(config.clone(), rankings.clone()).unwrap_err();
     assert_eq!(error, SampleError::TooFewUnseen { user: UserId(1), expected: 8, got: 0 });
     assert!(error.to_string().contains("skip_short_users"), "{error}");
-    let mut lists =
-        ListSampler::new(ListSamplerConfig { skip_short_users: true, ..config }, &rankings).unwrap().draw(Seed(1), 0);
+    let mut lists = ListSampler::new(ListSamplerConfig { skip_short_users: true, ..config }, rankings.clone())
+        .unwrap()
+        .draw(Seed(1), 0);
     assert!(lists.of(UserId(0)).is_some() && lists.of(UserId(2)).is_some());
     assert!(lists.of(UserId(1)).is_none() && lists.ranks(UserId(1)).is_none());
     lists.sort_uninteresting(&Permuted::new(3, 30)).unwrap();
@@ -313,9 +314,9 @@ fn impossible_settings_are_refused_by_field() {
         (ListSamplerConfig { temperature: 0.0, ..base.clone() }, "temperature"),
         (ListSamplerConfig { temperature: f64::NAN, ..base.clone() }, "temperature"),
     ] {
-        let error = ListSampler::new(config, &rankings).unwrap_err();
+        let error = ListSampler::new(config, rankings.clone()).unwrap_err();
         assert!(matches!(&error, SampleError::Config(e) if e.field == field), "{error}");
     }
     let deep = ListSamplerConfig { depth: 60, ..base };
-    assert_eq!(ListSampler::new(deep, &rankings).unwrap_err(), SampleError::Depth { expected: 60, got: 50 });
+    assert_eq!(ListSampler::new(deep, rankings.clone()).unwrap_err(), SampleError::Depth { expected: 60, got: 50 });
 }

@@ -101,6 +101,9 @@ pub enum CompareError {
         /// Candidates of the second.
         got: Candidates,
     },
+    /// Nothing to put together.
+    #[error("no evaluations to pool, expected at least one")]
+    NoRepeats,
     /// Too few users, or settings out of range.
     #[error(transparent)]
     Stats(#[from] StatsError),

@@ -125,6 +125,33 @@ impl Evaluation {
             .collect())
     }
 
+    /// Repeats of one protocol as a single evaluation: the users of all of them, one after the other. Coverage becomes the
+    /// mean of the repeats' coverage.
+    ///
+    /// # Errors
+    /// No evaluation; other metrics or candidates than in the first.
+    pub fn pooled(repeats: &[Self]) -> Result<Self, CompareError> {
+        let Some((first, others)) = repeats.split_first() else { return Err(CompareError::NoRepeats) };
+        let mut pooled = first.clone();
+        for other in others {
+            if other.candidates != first.candidates {
+                return Err(CompareError::Protocols { expected: first.candidates, got: other.candidates });
+            }
+            let sums = &mut pooled.counts;
+            sums.users += other.counts.users;
+            sums.skipped_users += other.counts.skipped_users;
+            sums.true_items += other.counts.true_items;
+            sums.unreachable_items += other.counts.unreachable_items;
+            sums.short_lists += other.counts.short_lists;
+            pooled.users.extend_from_slice(&other.users);
+            for (metric, column) in first.metrics.iter().zip(&mut pooled.columns) {
+                let missing = || CompareError::NoValues { metric: *metric, held: other.metrics.clone() };
+                column.extend_from_slice(other.column(*metric).ok_or_else(missing)?);
+            }
+        }
+        Ok(pooled)
+    }
+
     /// Compares with another system on the same users under the same protocol.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ pub(crate) struct Record {
     pub(crate) metric: String,
     /// Mean over the seeds.
     pub(crate) value: f64,
-    /// 95 % bootstrap interval over users, of the first seed.
+    /// 95 % bootstrap interval over users, those of all seeds together.
     pub(crate) ci95: Option<[f64; 2]>,
     pub(crate) paper_value: Option<f64>,
     pub(crate) seeds: u32,
@@ -55,6 +55,21 @@ pub(crate) struct Claim {
     pub(crate) holds: bool,
     pub(crate) left: f64,
     pub(crate) right: f64,
+    /// Of a paired t-test over users: how likely a difference as large would be if there were none. Only for claims that
+    /// compare one metric of two models, without a factor.
+    pub(crate) p_value: Option<f64>,
+}
+
+impl Claim {
+    /// Both sides, and how likely chance alone makes such a difference.
+    pub(crate) fn numbers(&self) -> String {
+        let p = match self.p_value {
+            Some(p) if p < 1e-4 => ", p < 0.0001".to_owned(),
+            Some(p) => format!(", p = {p:.4}"),
+            None => String::new(),
+        };
+        format!("{:.4} and {:.4}{p}", self.left, self.right)
+    }
 }
 
 /// How one model came about.
@@ -84,6 +99,10 @@ pub(crate) struct Run {
     pub(crate) model_bytes: u64,
     /// Median wall time of one user's top list, one thread.
     pub(crate) query_us: f64,
+    /// Learned values, for models that count them.
+    pub(crate) n_params: Option<u64>,
+    /// Processor time of listing for every user, where the experiment asks for it.
+    pub(crate) all_users_seconds: Option<f64>,
     /// Metric that was validated, and its best value.
     pub(crate) validation: Option<Validation>,
     /// Loss and validated metric by epoch.

@@ -3,7 +3,7 @@
 use rectify_data::Interactions;
 use rectify_data::samplers::SamplerError;
 use rectify_tensor::OptimizerError;
-use rectify_tensor::train::TrainError;
+use rectify_tensor::train::{BoxError, TrainError};
 
 /// A hyper-parameter that a model cannot be trained with.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -98,6 +98,9 @@ pub enum FitError {
         /// Whose vector, for instance `item 17`.
         what: String,
     },
+    /// A second objective that does not fit the model or the data.
+    #[error("cannot guide the training: {0}")]
+    Guide(BoxError),
     /// A failure of the training loop, of validation, or of a checkpoint.
     #[error(transparent)]
     Train(#[from] TrainError),

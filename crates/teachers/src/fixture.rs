@@ -1,11 +1,15 @@
 //! Small data and checks that the tests of several models share.
 
+use std::cell::RefCell;
 use std::path::Path;
+use std::rc::Rc;
 
 use rectify_core::artifact::{ArtifactError, Overwrite};
 use rectify_core::rng::Seed;
-use rectify_core::{ItemId, Scorer, UserId};
+use rectify_core::{HiddenWidths, ItemId, Scorer, UserId};
 use rectify_data::Interactions;
+use rectify_tensor::ParamStore;
+use rectify_tensor::train::{BoxError, Entities, Guide, Lists};
 
 /// The one user of [`clusters`] without items.
 pub(crate) const EMPTY_USER: UserId = UserId(7);
@@ -90,4 +94,77 @@ pub(crate) fn same_file_for_any_threads<M: Scorer<Query = UserId>>(
     }
     rectify_core::artifact::ArtifactWriter::new("something", 1).save(&file("foreign"), Overwrite::Refuse).unwrap();
     assert!(matches!(open(&file("foreign")), Err(ArtifactError::Kind { .. })));
+}
+
+/// A guide whose loss is easy to write down, and what it was shown: `Σ ½ (s - 1)²` over items 0 and 2 of each user of the
+/// batch, `Σ ½ c |v|²` over hidden vectors, with c = 1, 2, 3, 4 for users, positives, negatives, pairs.
+#[derive(Clone, Default)]
+pub(crate) struct Quadratic(pub(crate) Rc<RefCell<Shown>>);
+
+/// The factor c, 0 for lists, with the ids of each call.
+type Shown = Vec<(f64, Vec<u32>)>;
+
+impl Guide for Quadratic {
+    fn prepare(&mut self, _: HiddenWidths, _: &mut ParamStore) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn lists(&mut self, users: &[u32], lists: &mut Lists) {
+        lists.clear(2);
+        lists.places.extend(0..users.len() as u32);
+        lists.items.extend(users.iter().flat_map(|_| [0, 2]));
+        self.0.borrow_mut().push((0.0, users.to_vec()));
+    }
+
+    fn score_loss(
+        &mut self,
+        _: &[u32],
+        lists: &Lists,
+        scores: &[f32],
+        scale: f32,
+        grads: &mut [f32],
+    ) -> Result<f64, BoxError> {
+        assert_eq!(lists.items.len(), scores.len());
+        grads.iter_mut().zip(scores).for_each(|(g, s)| *g = scale * (s - 1.0));
+        Ok(scores.iter().map(|s| 0.5 * (f64::from(*s) - 1.0).powi(2)).sum())
+    }
+
+    fn wants_hidden(&self) -> bool {
+        true
+    }
+
+    fn hidden_loss(
+        &mut self,
+        of: Entities<'_>,
+        vectors: &[f32],
+        scale: f32,
+        _: &ParamStore,
+        grads: &mut [f32],
+    ) -> Result<f64, BoxError> {
+        let (c, ids) = match of {
+            Entities::Users(ids) => (1.0, ids.to_vec()),
+            Entities::Positives(ids) => (2.0, ids.to_vec()),
+            Entities::Negatives(ids) => (3.0, ids.to_vec()),
+            Entities::Pairs { users, items } => (4.0, users.iter().zip(items).flat_map(|(u, i)| [*u, *i]).collect()),
+        };
+        self.0.borrow_mut().push((c, ids));
+        grads.iter_mut().zip(vectors).for_each(|(g, v)| *g += scale * c as f32 * v);
+        Ok(vectors.iter().map(|v| 0.5 * c * f64::from(*v).powi(2)).sum())
+    }
+}
+
+/// Gradient by central differences, in double precision.
+pub(crate) fn numeric_gradient(x: &[f64], loss: impl Fn(&[f64]) -> f64) -> Vec<f64> {
+    let mut x = x.to_vec();
+    (0..x.len())
+        .map(|i| {
+            let (kept, step) = (x[i], 1e-5);
+            x[i] = kept + step;
+            let above = loss(&x);
+            x[i] = kept - step;
+            let below = loss(&x);
+            x[i] = kept;
+            (above - below) / (2.0 * step)
+        })
+        .collect()
 }

@@ -21,4 +21,4 @@ pub use error::{ConfigError, FitError};
 pub use factors::{Factors, Origin};
 pub use item_cf::{ItemCf, ItemCfConfig, Similarity};
 pub use pop_rank::PopRank;
-pub use training::Validate;
+pub use training::{Reduction, Validate};

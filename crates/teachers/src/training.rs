@@ -1,8 +1,20 @@
-//! What iterative models share: validation by the caller.
+//! What iterative models share: validation by the caller, sums and means.
 
 use rectify_tensor::train::TrainError;
+use serde::{Deserialize, Serialize};
 
 use crate::FitError;
+
+/// How a batch's losses are put together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reduction {
+    /// Their mean; the same learning rate suits any batch size.
+    #[default]
+    Mean,
+    /// Their sum, as DE-RRD trains. With Adam it differs from the mean in how much weight decay counts.
+    Sum,
+}
 
 /// Measures a model on held-out data; higher is better. Its errors come back inside [`TrainError::Model`].
 pub type Validate<'a, M> = &'a mut dyn FnMut(&M) -> Result<f64, Box<dyn std::error::Error + Send + Sync>>;

@@ -1,5 +1,7 @@
 //! One list of items a user and epoch: some of the teacher's best, and some others.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 use rectify_core::rng::{Rng, Seed};
 use rectify_core::{Hit, ItemId, QueryError, Scorer, UserId};
@@ -102,31 +104,33 @@ impl ListSamplerConfig {
 /// A user with fewer than `depth + n_uninteresting` unseen items draws interesting items from a shorter best list, as
 /// short as leaves `n_uninteresting` items below it, and refuses at fewer than `n_interesting + n_uninteresting`.
 #[derive(Clone, Debug)]
-pub struct ListSampler<'a> {
+pub struct ListSampler {
     config: ListSamplerConfig,
     law: RankLaw,
-    rankings: &'a Rankings,
+    rankings: Arc<Rankings>,
     /// Seen items and the best `depth` of each user, ascending: what [`Pool::BelowDepth`] leaves out.
     excluded: Vec<ItemId>,
     excluded_offsets: Vec<usize>,
 }
 
-impl<'a> ListSampler<'a> {
+impl ListSampler {
     /// A sampler of lists from `rankings`.
     ///
     /// # Errors
     /// A bad setting; rankings that are not as deep as `depth`; a user with too few unseen items (unless those are
     /// skipped).
-    pub fn new(config: ListSamplerConfig, rankings: &'a Rankings) -> Result<Self, SampleError> {
+    pub fn new(config: ListSamplerConfig, rankings: impl Into<Arc<Rankings>>) -> Result<Self, SampleError> {
         config.validate()?;
+        let rankings = rankings.into();
         let needed = config.depth.min(rankings.n_items());
         if rankings.depth() < needed {
             return Err(SampleError::Depth { expected: needed, got: rankings.depth() });
         }
         let law = RankLaw::new(config.temperature)?;
         let mut sampler = Self { config, law, rankings, excluded: Vec::new(), excluded_offsets: vec![0] };
-        for u in 0..rankings.n_users() {
+        for u in 0..sampler.rankings.n_users() {
             let user = UserId(u as u32);
+            let rankings = &sampler.rankings;
             let (expected, got) = (sampler.n_needed(), rankings.n_unseen(user));
             if got < expected && !sampler.config.skip_short_users {
                 return Err(SampleError::TooFewUnseen { user, expected, got });
@@ -146,6 +150,12 @@ impl<'a> ListSampler<'a> {
     #[must_use]
     pub const fn config(&self) -> &ListSamplerConfig {
         &self.config
+    }
+
+    /// What it draws from.
+    #[must_use]
+    pub fn rankings(&self) -> &Rankings {
+        &self.rankings
     }
 
     /// Unseen items that a user must have.
@@ -262,7 +272,7 @@ fn nth_allowed(excluded: &[ItemId], position: u32) -> ItemId {
 }
 
 /// The lists of one epoch, one a user.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DrawnLists {
     n_interesting: usize,
     n_uninteresting: usize,

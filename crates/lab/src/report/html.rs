@@ -55,7 +55,7 @@ fn render_section(section: &Section, number: usize) -> Markup {
                 ul.claims { @for claim in &section.claims {
                     li {
                         span.verdict.holds[claim.holds].fails[!claim.holds] { (if claim.holds { "holds" } else { "fails" }) }
-                        span { (claim.text) small { (format!("{:.4} and {:.4}", claim.left, claim.right)) } }
+                        span { (claim.text) small { (claim.numbers()) } }
                     }
                 } }
             }

@@ -20,7 +20,7 @@ pub(crate) fn render(sections: &[Section], notes: &[String], command: &str) -> S
             out.push_str("\n### Claims\n\n");
             for claim in &section.claims {
                 let verdict = if claim.holds { "holds" } else { "**fails**" };
-                let _ = writeln!(out, "- {verdict}: {} ({:.4} and {:.4})", claim.text, claim.left, claim.right);
+                let _ = writeln!(out, "- {verdict}: {} ({})", claim.text, claim.numbers());
             }
         }
     }

@@ -69,6 +69,8 @@ pub(crate) mod tests {
             peak_rss_bytes: Some(100_000_000),
             model_bytes,
             query_us,
+            n_params: (epochs > 0).then_some(4_533_696),
+            all_users_seconds: None,
             validation: Some(Validation { metric: "ndcg@20".into(), value: 0.17, epoch: Some(epochs) }),
             curve: (1..=epochs).map(|epoch| Epoch { epoch, loss: Some(0.5), validation: Some(value(epoch)) }).collect(),
             search: vec![
@@ -96,6 +98,7 @@ pub(crate) mod tests {
                 holds: true,
                 left: 0.1806,
                 right: 0.1291,
+                p_value: Some(0.0123),
             }],
             runs: vec![
                 run("pop-rank", 40.0, 163_924, 0),

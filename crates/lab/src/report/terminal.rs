@@ -19,7 +19,7 @@ pub(crate) fn render(sections: &[Section], notes: &[String]) -> String {
             let _ = writeln!(out, "\n  Claims");
             for claim in &section.claims {
                 let verdict = if claim.holds { "holds" } else { "fails" };
-                let _ = writeln!(out, "    {verdict}  {} ({:.4} and {:.4})", claim.text, claim.left, claim.right);
+                let _ = writeln!(out, "    {verdict}  {} ({})", claim.text, claim.numbers());
             }
         }
     }

@@ -126,6 +126,11 @@ fn quality(records: &[&Record], runs: &[&Run]) -> Table {
     let mut header = vec!["model".to_owned()];
     header.extend(metrics.iter().map(|&m| m.to_owned()));
     header.extend(["train", "train CPU", "size", "query"].map(str::to_owned));
+    // Only where something is known of them.
+    let counted = runs.iter().any(|r| r.n_params.is_some());
+    let timed = runs.iter().any(|r| r.all_users_seconds.is_some());
+    header.extend(counted.then(|| "parameters".to_owned()));
+    header.extend(timed.then(|| "all users, CPU".to_owned()));
     let rows = models(records)
         .into_iter()
         .map(|(model, variant)| {
@@ -153,6 +158,13 @@ fn quality(records: &[&Record], runs: &[&Run]) -> Table {
                 (mean(|r| Some(r.query_us)), microseconds),
             ] {
                 row.push(Cell::new(value.map_or_else(|| "–".into(), unit)));
+            }
+            if counted {
+                let n = mean(|r| r.n_params.map(|n| n as f64));
+                row.push(Cell::new(n.map_or_else(|| "–".into(), |n| format!("{:.2} M", n / 1e6))));
+            }
+            if timed {
+                row.push(Cell::new(mean(|r| r.all_users_seconds).map_or_else(|| "–".into(), seconds)));
             }
             row
         })

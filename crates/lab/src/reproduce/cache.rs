@@ -3,6 +3,8 @@
 //! `<key>.safetensors` is the model, `<key>.json` how it came about (written last: a model without it is not finished),
 //! `<key>.checkpoint` and `<key>.spent` a training that was interrupted, and the time it had taken.
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -16,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::progress::Progress;
-use super::registry::{Answers, Job, Kind};
+use super::registry::{Answers, Job, Kind, Model};
 use crate::measure::{self, Stopwatch};
 use crate::record::tidy;
 
@@ -45,7 +47,18 @@ pub(crate) struct Recipe<'a> {
     pub(crate) patience: Option<u32>,
     pub(crate) eval_every: u32,
     pub(crate) seed: u64,
+    /// The model that it learns from, with its key.
+    pub(crate) teacher: Option<(&'a str, &'a dyn Model)>,
 }
+
+/// Measures the model of some epochs on the test part, for the record alone.
+pub(crate) struct TestAt<'a> {
+    pub(crate) epochs: &'a [u32],
+    pub(crate) measure: &'a dyn Fn(Answers<'_>) -> Result<TestValues>,
+}
+
+/// Values by the metric's name.
+pub(crate) type TestValues = BTreeMap<String, f64>;
 
 /// How a model came about: the content of `<key>.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,9 +71,13 @@ pub(crate) struct Origin {
     /// Epoch whose parameters were kept, for models that learn by epochs.
     pub(crate) best_epoch: Option<u32>,
     pub(crate) history: Vec<EpochRecord>,
+    /// Test values of the epochs that were asked for, in training order.
+    #[serde(default)]
+    pub(crate) tests: BTreeMap<u32, TestValues>,
 }
 
 /// A model in the cache.
+#[derive(Clone)]
 pub(crate) struct Trained {
     pub(crate) key: String,
     pub(crate) path: PathBuf,
@@ -69,11 +86,14 @@ pub(crate) struct Trained {
     pub(crate) cached: bool,
 }
 
-/// Time that an interrupted training had taken.
-#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+/// What an interrupted training had taken and found.
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct Spent {
     wall_seconds: f64,
     cpu_seconds: f64,
+    /// Test values taken by then.
+    #[serde(default)]
+    tests: BTreeMap<u32, TestValues>,
 }
 
 impl Recipe<'_> {
@@ -86,6 +106,9 @@ impl Recipe<'_> {
             "train": digest(self.train),
             "seed": self.seed,
         });
+        if let Some((key, _)) = self.teacher {
+            made_of["teacher"] = key.into();
+        }
         // Validation shapes a model only through the epoch that is kept.
         if self.kind.by_epochs {
             made_of["training"] = json!({
@@ -145,12 +168,13 @@ impl Cache {
 
     /// The model of a recipe: read if it is there, otherwise trained, going on from a checkpoint if there is one.
     ///
-    /// `validate` measures a model on the validation part.
+    /// `validate` measures a model on the validation part, `test_at` some epochs on the test part.
     pub(crate) fn get(
         &self,
         recipe: &Recipe<'_>,
         label: &str,
         validate: Option<&Measure<'_>>,
+        test_at: &TestAt<'_>,
         progress: &mut Progress,
     ) -> Result<Trained> {
         let key = recipe.key();
@@ -169,26 +193,42 @@ impl Cache {
         progress.begin(label);
         let before = read_json::<Spent>(&spent)?.unwrap_or_default();
         let watch = Stopwatch::of_process();
+        let eval_every = match validate {
+            Some(_) => recipe.eval_every,
+            // Without validation, evaluations are for the record alone: as often as they can be asked for.
+            None if test_at.epochs.is_empty() => 0,
+            None => test_at.epochs.iter().fold(0, |a, b| gcd(a, *b)),
+        };
         let fit = FitConfig {
             max_epochs: recipe.max_epochs,
             patience: recipe.patience,
-            eval_every: if validate.is_some() { recipe.eval_every } else { 0 },
+            eval_every,
             checkpoint: Some(Checkpoint { path: checkpoint.clone(), run: key.clone() }),
         };
+        let epoch = Cell::new(0);
+        let tests = RefCell::new(before.tests.clone());
         let report = {
-            let mut validate = |model: Answers<'_>| validate.map_or(Ok(0.0), |validate| validate(model));
-            let mut observer = Clocked { progress, watch: &watch, before, path: &spent };
+            let mut measure = |model: Answers<'_>| {
+                if test_at.epochs.contains(&epoch.get()) {
+                    tests.borrow_mut().insert(epoch.get(), (test_at.measure)(model)?);
+                }
+                // Epochs that nothing is chosen by rise, so that the last one is kept.
+                validate.map_or(Ok(f64::from(epoch.get())), |validate| validate(model))
+            };
+            let mut observer =
+                Clocked { progress, watch: &watch, before: &before, path: &spent, epoch: &epoch, tests: &tests };
             recipe.kind.train(Job {
                 train: recipe.train,
                 config: recipe.config,
                 fit: &fit,
                 seed: Seed(recipe.seed),
-                validate: &mut validate,
+                teacher: recipe.teacher.map(|(_, model)| model),
+                validate: &mut measure,
                 observer: &mut observer,
                 path: &path,
             })?
         };
-        let now = total(before, &watch);
+        let now = total(&before, &watch);
         let (history, best_epoch, mut validation) = match report {
             Some(report) => (report.history, Some(report.best_epoch), report.best_metric),
             None => (Vec::new(), None, None),
@@ -196,16 +236,18 @@ impl Cache {
         if let (None, Some(validate)) = (validation, validate) {
             validation = Some(validate(recipe.kind.open(&path)?.answers())?);
         }
+        let validated = validate.is_some();
         let origin = Origin {
             train_seconds: tidy(now.wall_seconds),
             train_cpu_seconds: watch.cpu_seconds().map(|_| tidy(now.cpu_seconds)),
             peak_rss_bytes: measure::peak_rss_bytes(),
-            validation: validation.map(tidy),
+            validation: validation.filter(|_| validated).map(tidy),
             best_epoch,
             history: history
                 .into_iter()
-                .map(|e| EpochRecord { loss: tidy(e.loss), metric: e.metric.map(tidy), ..e })
+                .map(|e| EpochRecord { loss: tidy(e.loss), metric: e.metric.filter(|_| validated).map(tidy), ..e })
                 .collect(),
+            tests: tests.into_inner(),
         };
         write_json(&about, &origin)?;
         remove(&checkpoint)?;
@@ -214,30 +256,48 @@ impl Cache {
     }
 }
 
+/// Greatest common divisor; of 0 and n it is n.
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
 /// Passes events on, and notes the time spent whenever a checkpoint is written.
 struct Clocked<'a> {
     progress: &'a mut Progress,
     watch: &'a Stopwatch,
-    before: Spent,
+    before: &'a Spent,
     path: &'a Path,
+    /// The epoch that was trained last.
+    epoch: &'a Cell<u32>,
+    tests: &'a RefCell<BTreeMap<u32, TestValues>>,
 }
 
 impl Observer for Clocked<'_> {
     fn on_event(&mut self, event: &Event) -> ControlFlow<()> {
-        if let Event::Checkpointed { .. } = event {
-            // Losing this note only makes the reported time of a resumed run too short; it must not end the training.
-            if let Err(error) = write_json(self.path, &total(self.before, self.watch)) {
-                self.progress.say(&format!("warning: {error:#}"));
+        match event {
+            Event::Trained { epoch, .. } => self.epoch.set(*epoch),
+            Event::Checkpointed { epoch } => {
+                let spent = Spent { tests: self.tests.borrow().clone(), ..total(self.before, self.watch) };
+                if let Some(values) = spent.tests.get(epoch) {
+                    let values: Vec<String> = values.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+                    self.progress.say(&format!("  test at epoch {epoch}: {}", values.join("  ")));
+                }
+                // Losing this note only makes the report of a resumed run too short; it must not end the training.
+                if let Err(error) = write_json(self.path, &spent) {
+                    self.progress.say(&format!("warning: {error:#}"));
+                }
             }
+            Event::Started { .. } | Event::Validated { .. } | Event::Finished { .. } | _ => {}
         }
         self.progress.on_event(event)
     }
 }
 
-fn total(before: Spent, watch: &Stopwatch) -> Spent {
+fn total(before: &Spent, watch: &Stopwatch) -> Spent {
     Spent {
         wall_seconds: before.wall_seconds + watch.wall_seconds(),
         cpu_seconds: before.cpu_seconds + watch.cpu_seconds().unwrap_or_default(),
+        tests: BTreeMap::new(),
     }
 }
 

@@ -1,15 +1,25 @@
 //! Deciding what a paper claims by what was measured.
 
-use super::experiment::ClaimSpec;
-use crate::record::{Claim, Record};
+use std::collections::BTreeMap;
 
-/// The claims that can be decided, and a note for each that cannot.
-pub(crate) fn decide(claims: &[ClaimSpec], records: &[Record]) -> (Vec<Claim>, Vec<String>) {
+use rectify_eval::Evaluation;
+use rectify_eval::stats::paired_t_test;
+
+use super::experiment::{ClaimSpec, Side};
+use crate::record::{Claim, Record, tidy};
+
+/// The claims that can be decided, and a note for each that cannot; `pooled` are the values per user of each model.
+pub(crate) fn decide(
+    claims: &[ClaimSpec],
+    records: &[Record],
+    pooled: &BTreeMap<&str, Evaluation>,
+) -> (Vec<Claim>, Vec<String>) {
     let (mut decided, mut notes) = (Vec::new(), Vec::new());
     for claim in claims {
-        let value = |side: &super::experiment::Side| {
+        let value = |side: &Side| {
             let metric = side.metric.to_string();
-            records.iter().find(|r| r.model == side.model && r.metric == metric).map(|r| r.value)
+            let of = |r: &&Record| r.model == side.model && r.variant == side.variant && r.metric == metric;
+            records.iter().find(of).map(|r| r.value)
         };
         match (value(&claim.left), value(&claim.right)) {
             (Some(left), Some(right)) => decided.push(Claim {
@@ -19,6 +29,7 @@ pub(crate) fn decide(claims: &[ClaimSpec], records: &[Record]) -> (Vec<Claim>, V
                 holds: left >= right * claim.factor,
                 left,
                 right,
+                p_value: p_value(claim, pooled),
             }),
             (left, _) => {
                 let side = if left.is_none() { &claim.left } else { &claim.right };
@@ -30,4 +41,15 @@ pub(crate) fn decide(claims: &[ClaimSpec], records: &[Record]) -> (Vec<Claim>, V
         }
     }
     (decided, notes)
+}
+
+/// Whether the two sides differ by more than chance, if they are the same metric of the same users.
+fn p_value(claim: &ClaimSpec, pooled: &BTreeMap<&str, Evaluation>) -> Option<f64> {
+    let (left, right) = (&claim.left, &claim.right);
+    let comparable =
+        left.metric == right.metric && claim.factor == 1.0 && left.variant.is_empty() && right.variant.is_empty();
+    let values = |side: &Side| pooled.get(side.model.as_str())?.per_user(side.metric);
+    let (a, b) = (values(left).filter(|_| comparable)?, values(right)?);
+    // No test of values that never differ, or of two users.
+    paired_t_test(a, b).ok().map(|test| tidy(test.p_value)).filter(|p| p.is_finite())
 }

@@ -36,6 +36,9 @@ pub(crate) struct Experiment {
     /// What a true item competes with: `unseen`, `all` or `sampled`.
     #[serde(default)]
     pub(crate) candidates: Candidates,
+    /// A second answer to the same question, reported beside the first; nothing is chosen by it.
+    #[serde(default)]
+    pub(crate) also_among: Option<Candidates>,
     /// What is reported.
     pub(crate) metrics: Vec<Metric>,
     /// What is validated, searched and stopped by.
@@ -43,8 +46,14 @@ pub(crate) struct Experiment {
     /// Whether the chosen settings are trained again on training and validation data together, for the epochs that were best.
     #[serde(default)]
     pub(crate) refit: bool,
+    /// Whether the processor time of listing for every user is measured.
+    #[serde(default)]
+    pub(crate) time_all_users: bool,
     #[serde(default)]
     pub(crate) training: Training,
+    /// What all models of a kind share; their own words win.
+    #[serde(default)]
+    pub(crate) kinds: BTreeMap<String, ModelOverrides>,
     pub(crate) models: Vec<Model>,
     #[serde(default)]
     pub(crate) profiles: BTreeMap<String, Overrides>,
@@ -63,8 +72,10 @@ pub(crate) struct Training {
     pub(crate) max_epochs: Option<u32>,
     /// Validations without a new best before training stops; 0 never stops early.
     pub(crate) patience: Option<u32>,
-    /// Epochs between validations.
+    /// Epochs between validations; 0 never validates: the model trains for `max_epochs`, on everything if it is refitted.
     pub(crate) eval_every: Option<u32>,
+    /// Epochs whose test values are recorded too, as the variant `epoch N`; nothing is chosen by them.
+    pub(crate) test_at: Option<Vec<u32>>,
 }
 
 impl Training {
@@ -73,6 +84,7 @@ impl Training {
             max_epochs: other.max_epochs.or(self.max_epochs),
             patience: other.patience.or(self.patience),
             eval_every: other.eval_every.or(self.eval_every),
+            test_at: other.test_at.clone().or_else(|| self.test_at.clone()),
         }
     }
 }
@@ -86,8 +98,12 @@ pub(crate) struct Model {
     name: Option<String>,
     /// What it is.
     kind: String,
+    /// Name of the model it learns from, one of those before it.
+    teacher: Option<String>,
     /// Data sets it is run on; all when absent.
     only_on: Option<Vec<String>>,
+    /// Profiles it is run in; all when absent.
+    only_in: Option<Vec<String>>,
     /// Everything that is not said here is the default of the kind's config.
     #[serde(default)]
     settings: Settings,
@@ -118,7 +134,7 @@ pub(crate) struct Overrides {
 /// What a profile or data set says differently of one model.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ModelOverrides {
+pub(crate) struct ModelOverrides {
     #[serde(default)]
     settings: Settings,
     #[serde(default)]
@@ -126,16 +142,19 @@ struct ModelOverrides {
     search: Option<BTreeMap<String, Vec<Value>>>,
 }
 
-/// A value from the literature.
+/// Values from the literature, of one model.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Published {
     pub(crate) dataset: String,
     pub(crate) model: String,
-    pub(crate) metric: Metric,
-    pub(crate) value: f64,
-    /// Table of the paper, or who printed it.
+    /// As in the records; empty when absent.
+    #[serde(default)]
+    pub(crate) variant: String,
+    /// Table of the paper, or who printed them.
     pub(crate) table: String,
+    /// By the metric's name.
+    pub(crate) values: BTreeMap<String, f64>,
 }
 
 /// A claim: `left` is at least `right` times `factor`.
@@ -161,6 +180,9 @@ const fn one() -> f64 {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Side {
     pub(crate) model: String,
+    /// As in the records; empty when absent.
+    #[serde(default)]
+    pub(crate) variant: String,
     pub(crate) metric: Metric,
 }
 
@@ -174,9 +196,11 @@ pub(crate) struct Plan {
     /// The data set's usual one when absent.
     pub(crate) protocol: Option<Protocol>,
     pub(crate) candidates: Candidates,
+    pub(crate) also_among: Option<Candidates>,
     pub(crate) metrics: Vec<Metric>,
     pub(crate) select_by: Metric,
     pub(crate) refit: bool,
+    pub(crate) time_all_users: bool,
     pub(crate) models: Vec<PlannedModel>,
     pub(crate) published: Vec<Published>,
     pub(crate) claims: Vec<ClaimSpec>,
@@ -187,6 +211,8 @@ pub(crate) struct Plan {
 pub(crate) struct PlannedModel {
     pub(crate) name: String,
     pub(crate) kind: String,
+    /// Name of an earlier model of the plan.
+    pub(crate) teacher: Option<String>,
     pub(crate) settings: Settings,
     pub(crate) training: Training,
     /// Every combination to try, as settings to lay over `settings`; empty for no search.
@@ -238,6 +264,20 @@ impl Experiment {
                 return Err(suggest::unknown("profile", profile, &["quick", "paper"]));
             }
         }
+        for (at, model) in self.models.iter().enumerate() {
+            let Some(teacher) = &model.teacher else { continue };
+            if !names[..at].contains(&teacher.as_str()) {
+                let problem = suggest::unknown("teacher", teacher, &names[..at]);
+                return Err(format!("model '{}': {problem} (a teacher stands before its students)", names[at]));
+            }
+        }
+        for text in self.published.iter().flat_map(|p| p.values.keys()) {
+            text.parse::<Metric>().map_err(|error| format!("field published.values: {error}"))?;
+        }
+        let kinds: Vec<&str> = self.models.iter().map(|model| model.kind.as_str()).collect();
+        if let Some(kind) = self.kinds.keys().find(|kind| !kinds.contains(&kind.as_str())) {
+            return Err(suggest::unknown("kind of the models here", kind, &kinds));
+        }
         let overridden = self.profiles.values().chain(self.datasets.values()).flat_map(|o| o.models.keys());
         let published = self.published.iter().map(|p| &p.model);
         let claimed = self.claims.iter().flat_map(|c| [&c.left.model, &c.right.model]);
@@ -261,17 +301,31 @@ impl Experiment {
             layers.iter().rev().find_map(|layer| of(layer)).unwrap_or(own)
         }
         let searches = *last(&true, &layers, |o| o.search.as_ref());
-        let here = |only: &Option<Vec<String>>| only.as_ref().is_none_or(|sets| sets.iter().any(|set| set == dataset));
+        // Whoever asks for a student gets its teacher too.
+        let mut wanted: Vec<&str> = chosen.iter().map(String::as_str).collect();
+        for model in self.models.iter().rev() {
+            if let (true, Some(teacher)) = (wanted.contains(&model.name()), &model.teacher) {
+                wanted.push(teacher);
+            }
+        }
+        let among =
+            |only: &Option<Vec<String>>, name: &str| only.as_ref().is_none_or(|all| all.iter().any(|n| n == name));
+        let here = |only: &Option<Vec<String>>| among(only, dataset);
         let models = self
             .models
             .iter()
             .filter(|model| {
-                (chosen.is_empty() || chosen.iter().any(|name| name == model.name())) && here(&model.only_on)
+                (wanted.is_empty() || wanted.contains(&model.name()))
+                    && here(&model.only_on)
+                    && among(&model.only_in, profile)
             })
             .map(|model| {
-                let mut settings = model.settings.clone();
-                let mut training = self.training.overridden_by(&model.training);
-                let mut search = model.search.as_ref();
+                let kind = self.kinds.get(&model.kind).cloned().unwrap_or_default();
+                let mut settings = kind.settings;
+                merge(&mut settings, &model.settings);
+                let mut training = self.training.overridden_by(&kind.training).overridden_by(&model.training);
+                let shared = self.kinds.get(&model.kind).and_then(|kind| kind.search.as_ref());
+                let mut search = model.search.as_ref().or(shared);
                 for layer in &layers {
                     training = training.overridden_by(&layer.training);
                     if let Some(own) = layer.models.get(model.name()) {
@@ -283,6 +337,7 @@ impl Experiment {
                 PlannedModel {
                     name: model.name().to_owned(),
                     kind: model.kind.clone(),
+                    teacher: model.teacher.clone(),
                     settings,
                     training,
                     trials: search.filter(|_| searches).map(grid).unwrap_or_default(),
@@ -296,9 +351,11 @@ impl Experiment {
             seeds: *last(&self.seeds, &layers, |o| o.seeds.as_ref()),
             protocol: layers.iter().rev().find_map(|l| l.protocol.as_ref()).or(self.protocol.as_ref()).cloned(),
             candidates: *last(&self.candidates, &layers, |o| o.candidates.as_ref()),
+            also_among: self.also_among,
             metrics: last(&self.metrics, &layers, |o| o.metrics.as_ref()).clone(),
             select_by: *last(&self.select_by, &layers, |o| o.select_by.as_ref()),
             refit: *last(&self.refit, &layers, |o| o.refit.as_ref()),
+            time_all_users: self.time_all_users,
             models,
             published: self.published.iter().filter(|p| p.dataset == dataset).cloned().collect(),
             claims: self.claims.iter().filter(|c| here(&c.only_on)).cloned().collect(),
@@ -381,6 +438,9 @@ name = "deep"
 kind = "light-gcn"
 only_on = ["gowalla"]
 
+[kinds.light-gcn]
+settings = { embedding_dim = 32, n_layers = 2 }
+
 [profiles.quick]
 seeds = 1
 search = false
@@ -414,6 +474,7 @@ training = { max_epochs = 7 }
         assert_eq!(model.settings["embedding_dim"], 64);
         assert_eq!(model.settings["optimizer"]["adam"]["learning_rate"], 0.1);
         assert!(model.trials.is_empty());
+        assert_eq!(plan.models[1].settings["n_layers"], 2);
         Ok(())
     }
 
@@ -424,6 +485,15 @@ training = { max_epochs = 7 }
         let trials: Vec<String> = plan.models[0].trials.iter().map(|t| Value::Object(t.clone()).to_string()).collect();
         assert_eq!(trials.len(), 4);
         assert!(trials.contains(&r#"{"l2":0.1,"optimizer":{"adam":{"learning_rate":0.01}}}"#.to_owned()), "{trials:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_student_brings_its_teacher() -> Result<()> {
+        let text = TEXT.replace("only_on = [\"gowalla\"]", "teacher = \"mf-bpr\"");
+        let plan = parse(&text).map_err(refusal::input)?.plan("synthetic", "quick", &["deep".into()])?;
+        let names: Vec<&str> = plan.models.iter().map(|m| m.name.as_str()).collect();
+        assert_eq!(names, ["mf-bpr", "deep"]);
         Ok(())
     }
 
@@ -447,9 +517,13 @@ training = { max_epochs = 7 }
                 || problem("seeds = 2", "seeds = -1").contains("-1")
         );
         assert!(problem("[\"recall@20\"]", "[]").contains("metrics is empty"));
+        assert!(problem("[kinds.light-gcn]", "[kinds.light-gnc]").contains("did you mean 'light-gcn'"));
         assert!(problem("[profiles.quick]", "[profiles.quik]").contains("did you mean 'quick'"));
         assert!(problem("models.mf-bpr", "models.mf-bpt").contains("did you mean 'mf-bpr'"));
         assert!(problem("name = \"deep\"", "name = \"mf-bpr\"").contains("two models are named"));
+        let text = problem("only_on = [\"gowalla\"]", "teacher = \"mf-bqr\"");
+        assert!(text.contains("model 'deep'") && text.contains("did you mean 'mf-bpr'"), "{text}");
+        assert!(problem("kind = \"mf-bpr\"", "kind = \"mf-bpr\"\nteacher = \"deep\"").contains("before its students"));
     }
 
     #[test]

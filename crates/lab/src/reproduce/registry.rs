@@ -5,11 +5,13 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use rectify_core::artifact::Overwrite;
 use rectify_core::rng::Seed;
-use rectify_core::{Index, Retriever, Scorer, UserId};
+use rectify_core::{Hidden, Index, ItemId, QueryError, Retriever, Scorer, Teacher, UserId};
 use rectify_data::Interactions;
-use rectify_teachers::neumf::{NeuMf, NeuMfConfig};
-use rectify_teachers::{self as teachers, Factors, FitError};
-use rectify_tensor::train::{FitConfig, FitReport, Observer};
+use rectify_distill::Distillation;
+use rectify_teachers::mf::{self, MfConfig};
+use rectify_teachers::neumf::{self, NeuMf, NeuMfConfig};
+use rectify_teachers::{self as teachers, ConfigError, Factors, FitError};
+use rectify_tensor::train::{FitConfig, FitReport, Guides, Observer};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,18 +19,25 @@ use serde_json::Value;
 use super::experiment::{Settings, merge};
 use crate::{refusal, suggest};
 
-/// A trained model as it is evaluated.
+/// A trained model as it is evaluated, and as it teaches.
 #[derive(Clone, Copy)]
 pub(crate) struct Answers<'a> {
     pub(crate) scorer: &'a dyn Scorer<Query = UserId>,
     /// A faster way to the best items than scoring all, if the model has one.
     pub(crate) retriever: Option<&'a dyn Retriever<Query = UserId>>,
+    /// What students may imitate beside scores.
+    pub(crate) hidden: Option<&'a dyn Hidden>,
 }
 
 /// A trained model.
 pub(crate) trait Model: Send + Sync {
     /// As it is evaluated.
     fn answers(&self) -> Answers<'_>;
+
+    /// Number of learned values, if it counts them.
+    fn n_params(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// A model without a faster way than scoring everything.
@@ -36,13 +45,52 @@ struct Scored<S>(S);
 
 impl<S: Scorer<Query = UserId>> Model for Scored<S> {
     fn answers(&self) -> Answers<'_> {
-        Answers { scorer: &self.0, retriever: None }
+        Answers { scorer: &self.0, retriever: None, hidden: None }
     }
 }
 
 impl Model for Factors {
     fn answers(&self) -> Answers<'_> {
-        Answers { scorer: self, retriever: Some(self) }
+        Answers { scorer: self, retriever: Some(self), hidden: self.hidden() }
+    }
+
+    fn n_params(&self) -> Option<usize> {
+        Some(self.users().len() + self.items().len())
+    }
+}
+
+impl Model for NeuMf {
+    fn answers(&self) -> Answers<'_> {
+        Answers { scorer: self, retriever: None, hidden: self.hidden() }
+    }
+
+    fn n_params(&self) -> Option<usize> {
+        Some(self.n_params())
+    }
+}
+
+/// Any trained model as a teacher: a black box if it shows no hidden vectors.
+struct TeacherOf<'a>(Answers<'a>);
+
+impl Scorer for TeacherOf<'_> {
+    type Query = UserId;
+
+    fn n_items(&self) -> usize {
+        self.0.scorer.n_items()
+    }
+
+    fn score_into(&self, user: &UserId, items: &[ItemId], out: &mut [f32]) -> Result<(), QueryError> {
+        self.0.scorer.score_into(user, items, out)
+    }
+
+    fn score_all_into(&self, user: &UserId, out: &mut [f32]) -> Result<(), QueryError> {
+        self.0.scorer.score_all_into(user, out)
+    }
+}
+
+impl Teacher for TeacherOf<'_> {
+    fn hidden(&self) -> Option<&dyn Hidden> {
+        self.0.hidden
     }
 }
 
@@ -57,6 +105,8 @@ pub(crate) struct Job<'a> {
     /// Used by models that learn by epochs.
     pub(crate) fit: &'a FitConfig,
     pub(crate) seed: Seed,
+    /// There if and only if the kind [needs one](Kind::needs_teacher).
+    pub(crate) teacher: Option<&'a dyn Model>,
     pub(crate) validate: &'a mut Validate<'a>,
     pub(crate) observer: &'a mut dyn Observer,
     /// Where the model is saved.
@@ -68,6 +118,8 @@ pub(crate) struct Kind {
     pub(crate) name: &'static str,
     /// Whether it learns by epochs, so that the number of them is part of what made it.
     pub(crate) by_epochs: bool,
+    /// Whether it learns from another model.
+    pub(crate) needs_teacher: bool,
     resolve: fn(&Settings) -> Result<Value, String>,
     train: fn(Job<'_>) -> Result<Option<FitReport>>,
     open: fn(&Path) -> Result<Box<dyn Model>>,
@@ -160,14 +212,70 @@ fn open_factors(path: &Path) -> Result<Box<dyn Model>> {
 fn neu_mf(job: Job<'_>) -> Result<Option<FitReport>> {
     let config: NeuMfConfig = config(&job)?;
     let validate = job.validate;
-    let mut validate = |model: &NeuMf| validate(Answers { scorer: model, retriever: None }).map_err(Into::into);
-    let (model, report) = teachers::neumf::fit(job.train, &config, job.fit, job.seed, &mut validate, job.observer)?;
+    let mut validate = |model: &NeuMf| validate(model.answers()).map_err(Into::into);
+    let (model, report) = neumf::fit(job.train, &config, job.fit, job.seed, &mut validate, job.observer)?;
     model.save(job.path, Overwrite::Replace)?;
     Ok(Some(report))
 }
 
 fn open_neu_mf(path: &Path) -> Result<Box<dyn Model>> {
-    Ok(Box::new(Scored(NeuMf::open(path)?)))
+    Ok(Box::new(NeuMf::open(path)?))
+}
+
+/// Settings of a student: its own, and what it learns from its teacher.
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+struct Distilled<C> {
+    student: C,
+    distillation: Distillation,
+}
+
+impl<C: Default + DeserializeOwned + Serialize> Distilled<C> {
+    fn resolve(settings: &Settings, validate: fn(&C) -> Result<(), ConfigError>) -> Result<Value, String> {
+        let resolved = resolve::<Self, String>(settings, |_| Ok(()))?;
+        let config: Self = serde_json::from_value(resolved.clone()).map_err(|error| error.to_string())?;
+        validate(&config.student).map_err(|error| format!("student: {error}"))?;
+        config.distillation.validate().map_err(|error| format!("distillation: {error}"))?;
+        if config.distillation == Distillation::default() {
+            return Err("distillation says nothing; give it experts, lists, or both".into());
+        }
+        Ok(resolved)
+    }
+
+    /// Trains with the guides of the distillation.
+    fn train<R>(job: Job<'_>, fit: impl FnOnce(&C, Guides<'_>, Job<'_>) -> Result<R>) -> Result<R> {
+        let config: Self = config(&job)?;
+        let teacher = TeacherOf(job.teacher.context("a student without a teacher")?.answers());
+        let train = job.train;
+        let seen = |user| train.items_of(user);
+        let seed = job.seed.stream("distillation");
+        let guides = config.distillation.guides(&teacher, train.n_users(), train.n_items(), seen, seed)?;
+        fit(&config.student, guides, job)
+    }
+}
+
+/// Trains and saves a distilled matrix factorisation.
+fn distilled_mf(job: Job<'_>) -> Result<Option<FitReport>> {
+    Distilled::<MfConfig>::train(job, |config, guides, job| {
+        let validate = job.validate;
+        let mut validate = |model: &Factors| validate(model.answers()).map_err(Into::into);
+        let (train, fit, seed) = (job.train, job.fit, job.seed);
+        let (model, report) = mf::fit_guided(train, config, fit, seed, guides, &mut validate, job.observer)?;
+        model.save(job.path, Overwrite::Replace)?;
+        Ok(Some(report))
+    })
+}
+
+/// Trains and saves a distilled NeuMF.
+fn distilled_neu_mf(job: Job<'_>) -> Result<Option<FitReport>> {
+    Distilled::<NeuMfConfig>::train(job, |config, guides, job| {
+        let validate = job.validate;
+        let mut validate = |model: &NeuMf| validate(model.answers()).map_err(Into::into);
+        let (train, fit, seed) = (job.train, job.fit, job.seed);
+        let (model, report) = neumf::fit_guided(train, config, fit, seed, guides, &mut validate, job.observer)?;
+        model.save(job.path, Overwrite::Replace)?;
+        Ok(Some(report))
+    })
 }
 
 /// Settings of the member of the NeuMF family that the kind is named after; `base` gives what they start from.
@@ -188,7 +296,7 @@ fn resolve_mf(settings: &Settings, loss: &str) -> Result<Value, String> {
         Some(other) if other != loss => {
             Err(format!("loss is {other}, but this kind has \"{loss}\"; name the other kind"))
         }
-        _ => resolve(&settings, teachers::mf::MfConfig::validate),
+        _ => resolve(&settings, MfConfig::validate),
     }
 }
 
@@ -196,6 +304,7 @@ const KINDS: &[Kind] = &[
     Kind {
         name: "pop-rank",
         by_epochs: false,
+        needs_teacher: false,
         resolve: |settings| resolve::<NoSettings, String>(settings, |_| Ok(())),
         train: |job| {
             teachers::PopRank::fit(job.train)?.save(job.path, Overwrite::Replace)?;
@@ -206,6 +315,7 @@ const KINDS: &[Kind] = &[
     Kind {
         name: "item-cf",
         by_epochs: false,
+        needs_teacher: false,
         resolve: |settings| resolve(settings, teachers::ItemCfConfig::validate),
         train: |job| {
             teachers::ItemCf::fit(job.train, &config(&job)?)?.save(job.path, Overwrite::Replace)?;
@@ -216,6 +326,7 @@ const KINDS: &[Kind] = &[
     Kind {
         name: "ease",
         by_epochs: false,
+        needs_teacher: false,
         resolve: |settings| resolve(settings, teachers::EaseConfig::validate),
         train: |job| {
             teachers::Ease::fit(job.train, &config(&job)?)?.save(job.path, Overwrite::Replace)?;
@@ -226,6 +337,7 @@ const KINDS: &[Kind] = &[
     Kind {
         name: "ials",
         by_epochs: true,
+        needs_teacher: false,
         resolve: |settings| resolve(settings, teachers::ials::IalsConfig::validate),
         train: |job| factors(job, teachers::ials::fit),
         open: open_factors,
@@ -233,20 +345,23 @@ const KINDS: &[Kind] = &[
     Kind {
         name: "mf-bpr",
         by_epochs: true,
+        needs_teacher: false,
         resolve: |settings| resolve_mf(settings, "bpr"),
-        train: |job| factors(job, teachers::mf::fit),
+        train: |job| factors(job, mf::fit),
         open: open_factors,
     },
     Kind {
         name: "mf-bce",
         by_epochs: true,
+        needs_teacher: false,
         resolve: |settings| resolve_mf(settings, "bce"),
-        train: |job| factors(job, teachers::mf::fit),
+        train: |job| factors(job, mf::fit),
         open: open_factors,
     },
     Kind {
         name: "gmf",
         by_epochs: true,
+        needs_teacher: false,
         resolve: |settings| resolve_neu_mf(settings, &NeuMfConfig::gmf(64)),
         train: neu_mf,
         open: open_neu_mf,
@@ -254,6 +369,7 @@ const KINDS: &[Kind] = &[
     Kind {
         name: "mlp",
         by_epochs: true,
+        needs_teacher: false,
         resolve: |settings| resolve_neu_mf(settings, &NeuMfConfig::mlp(64, &[128, 64, 32])),
         train: neu_mf,
         open: open_neu_mf,
@@ -261,13 +377,31 @@ const KINDS: &[Kind] = &[
     Kind {
         name: "neu-mf",
         by_epochs: true,
+        needs_teacher: false,
         resolve: |settings| resolve_neu_mf(settings, &NeuMfConfig::default()),
         train: neu_mf,
         open: open_neu_mf,
     },
     Kind {
+        name: "distilled-mf",
+        by_epochs: true,
+        needs_teacher: true,
+        resolve: |settings| Distilled::resolve(settings, MfConfig::validate),
+        train: distilled_mf,
+        open: open_factors,
+    },
+    Kind {
+        name: "distilled-neu-mf",
+        by_epochs: true,
+        needs_teacher: true,
+        resolve: |settings| Distilled::resolve(settings, NeuMfConfig::validate),
+        train: distilled_neu_mf,
+        open: open_neu_mf,
+    },
+    Kind {
         name: "light-gcn",
         by_epochs: true,
+        needs_teacher: false,
         resolve: |settings| resolve(settings, teachers::light_gcn::LightGcnConfig::validate),
         train: |job| factors(job, teachers::light_gcn::fit),
         open: open_factors,

@@ -1,5 +1,6 @@
 //! One experiment on one data set: split, search, train, evaluate, record.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -10,13 +11,14 @@ use rectify_eval::stats::Bootstrap;
 use rectify_eval::{Candidates, Cut, Evaluation, Metric, System, evaluate, evaluate_test};
 use serde_json::Value;
 
-use super::cache::{Cache, Recipe, Trained};
+use super::cache::{Cache, Measure, Recipe, TestAt, TestValues, Trained};
 use super::experiment::{Plan, PlannedModel, merge};
 use super::progress::Progress;
 use super::registry::{self, Answers, Kind};
 use super::{claims, protocol};
 use crate::measure::{Stopwatch, quantile};
 use crate::record::{Epoch, Record, Results, Run, Trial, Validation, tidy};
+use crate::refusal;
 use crate::source::Source;
 
 /// What all experiments of one command share.
@@ -37,6 +39,17 @@ const MAX_EPOCHS: u32 = 100;
 pub(crate) fn check(plan: &Plan) -> Result<()> {
     for model in &plan.models {
         let kind = registry::find(&model.kind).with_context(|| format!("experiment {}", plan.paper))?;
+        match (kind.needs_teacher, &model.teacher) {
+            (true, None) => {
+                let problem = format!("a model of kind {} learns from another; name it as teacher", kind.name);
+                return Err(refusal::input(format!("model {} of experiment {}: {problem}", model.name, plan.paper)));
+            }
+            (false, Some(teacher)) => {
+                let problem = format!("a model of kind {} has no use for teacher '{teacher}'", kind.name);
+                return Err(refusal::input(format!("model {} of experiment {}: {problem}", model.name, plan.paper)));
+            }
+            _ => {}
+        }
         configs(kind, model).with_context(|| format!("model {} of experiment {}", model.name, plan.paper))?;
     }
     Ok(())
@@ -58,11 +71,22 @@ fn configs(kind: &Kind, model: &PlannedModel) -> Result<(Value, Vec<(Value, Valu
 }
 
 /// One model over all seeds.
+#[derive(Default)]
 struct Outcome {
     /// What the search chose with the first seed.
     chosen: Option<(Value, Vec<Trial>)>,
     evaluations: Vec<Evaluation>,
+    /// The same among the plan's other candidates.
+    also: Vec<Evaluation>,
     train_seconds: Vec<f64>,
+    /// Test values along the way, of each seed.
+    tests: Vec<BTreeMap<u32, TestValues>>,
+}
+
+/// One model of one seed: as it was chosen by validation, and as it is reported.
+struct Made {
+    chosen: Trained,
+    reported: Trained,
 }
 
 /// Runs a plan and adds what it found to `results`.
@@ -75,39 +99,56 @@ pub(crate) fn run(
 ) -> Result<()> {
     let data = source.load()?;
     let protocol = plan.protocol.clone().unwrap_or_else(|| source.usual_protocol(&data));
-    let protocol_text = format!("{}; profile {}", protocol::describe(&protocol, plan.candidates), context.profile);
-    let mut outcomes: Vec<Outcome> = plan
-        .models
-        .iter()
-        .map(|_| Outcome { chosen: None, evaluations: Vec::new(), train_seconds: Vec::new() })
-        .collect();
+    let mut outcomes: Vec<Outcome> = plan.models.iter().map(|_| Outcome::default()).collect();
     for repeat in 0..plan.seeds {
         let seed = Seed(context.first_seed);
         let split = rectify_data::split(&data.interactions, data.fixed.as_ref(), &protocol, seed, repeat)
             .with_context(|| format!("splitting {}", plan.dataset))?;
         let full = if plan.refit { Some(with_validation(&split)?) } else { None };
+        let mut made: BTreeMap<&str, Made> = BTreeMap::new();
         for (model, outcome) in plan.models.iter().zip(&mut outcomes) {
+            let teacher = model.teacher.as_deref().map(|name| {
+                made.get(name)
+                    .with_context(|| format!("model {}: its teacher {name} is not run on this data", model.name))
+            });
             let one = One {
                 plan,
                 model,
                 kind: registry::find(&model.kind)?,
+                teacher: teacher.transpose()?,
                 split: full.as_ref().map_or(&split, |full| full),
                 searched: &split,
                 seed: context.first_seed + u64::from(repeat),
                 context,
             };
-            let run = one.run(outcome, progress)?;
+            let (run, this) = one.run(outcome, progress)?;
             results.runs.push(run);
+            made.insert(&model.name, this);
         }
     }
 
+    let text = |candidates| format!("{}; profile {}", protocol::describe(&protocol, candidates), context.profile);
     let first = results.records.len();
+    let mut pooled: BTreeMap<&str, Evaluation> = BTreeMap::new();
     for (model, outcome) in plan.models.iter().zip(&outcomes) {
-        results.records.extend(records(plan, model, outcome, &protocol_text, context)?);
+        let evaluation = Evaluation::pooled(&outcome.evaluations)?;
+        results.records.extend(records(plan, model, outcome, &evaluation, &text(plan.candidates), context)?);
+        pooled.insert(&model.name, evaluation);
     }
-    let (decided, notes) = claims::decide(&plan.claims, &results.records[first..]);
+    let (decided, notes) = claims::decide(&plan.claims, &results.records[first..], &pooled);
     results.claims.extend(decided);
     results.notes.extend(notes);
+
+    if let Some(candidates) = plan.also_among {
+        // Published values belong to the first protocol.
+        let plan = Plan { published: Vec::new(), ..plan.clone() };
+        for (model, outcome) in plan.models.iter().zip(outcomes) {
+            let also =
+                Outcome { evaluations: outcome.also, train_seconds: outcome.train_seconds, ..Outcome::default() };
+            let evaluation = Evaluation::pooled(&also.evaluations)?;
+            results.records.extend(records(&plan, model, &also, &evaluation, &text(candidates), context)?);
+        }
+    }
     Ok(())
 }
 
@@ -138,6 +179,7 @@ struct One<'a> {
     plan: &'a Plan,
     model: &'a PlannedModel,
     kind: &'static Kind,
+    teacher: Option<&'a Made>,
     /// What the reported model is trained on.
     split: &'a Split,
     /// What settings and epochs are chosen on.
@@ -147,7 +189,7 @@ struct One<'a> {
 }
 
 impl One<'_> {
-    fn run(&self, outcome: &mut Outcome, progress: &mut Progress) -> Result<Run> {
+    fn run(&self, outcome: &mut Outcome, progress: &mut Progress) -> Result<(Run, Made)> {
         let (plain, trials) = configs(self.kind, self.model)?;
         if outcome.chosen.is_none() {
             outcome.chosen = Some(if trials.is_empty() || self.searched.validation.is_none() {
@@ -158,12 +200,17 @@ impl One<'_> {
         }
         let (config, search) = outcome.chosen.clone().unwrap_or_default();
         let label = format!("{} seed {}", self.model.name, self.seed);
-        let chosen = self.train(&config, &label, progress)?;
-        let trained = if self.plan.refit && self.searched.validation.is_some() {
-            self.refit(&config, &chosen, &label, progress)?
+        let refits = self.plan.refit && self.searched.validation.is_some();
+        let made = if refits && self.model.training.eval_every == Some(0) && search.is_empty() {
+            // Nothing is left to be chosen.
+            let trained = self.refit(&config, None, &label, progress)?;
+            Made { chosen: trained.clone(), reported: trained }
         } else {
-            self.train(&config, &label, progress)?
+            let chosen = self.train(&config, &label, !refits, progress)?;
+            let reported = if refits { self.refit(&config, Some(&chosen), &label, progress)? } else { chosen.clone() };
+            Made { chosen, reported }
         };
+        let Made { chosen, reported: trained } = &made;
 
         let model = self.kind.open(&trained.path)?;
         let watch = Stopwatch::of_process();
@@ -175,6 +222,11 @@ impl One<'_> {
         )
         .with_context(|| format!("evaluating {}", self.model.name))?;
         let eval_seconds = watch.wall_seconds();
+        if let Some(candidates) = self.plan.also_among {
+            let metrics = &self.plan.metrics;
+            let system = self.system_among(model.answers(), metrics, candidates);
+            outcome.also.push(evaluate_test(system, self.split, metrics, candidates)?);
+        }
         let first_metric = self.plan.metrics[0];
         progress.end(&format!(
             "{label}: {first_metric} {:.4}, trained {:.1} s{}, evaluated {eval_seconds:.1} s",
@@ -183,8 +235,9 @@ impl One<'_> {
             if trained.cached { " (kept)" } else { "" },
         ));
         outcome.train_seconds.push(trained.origin.train_seconds);
+        outcome.tests.push(trained.origin.tests.clone());
         outcome.evaluations.push(evaluation);
-        Ok(Run {
+        let run = Run {
             paper: self.plan.paper.clone(),
             dataset: self.plan.dataset.clone(),
             model: self.model.name.clone(),
@@ -198,6 +251,12 @@ impl One<'_> {
             peak_rss_bytes: trained.origin.peak_rss_bytes,
             model_bytes: std::fs::metadata(&trained.path).map_or(0, |m| m.len()),
             query_us: tidy(query_us(model.answers(), self.plan, &self.split.train)?),
+            n_params: model.n_params().map(|n| n as u64),
+            all_users_seconds: if self.plan.time_all_users {
+                all_users_seconds(model.answers(), self.plan, &self.split.train)?.map(tidy)
+            } else {
+                None
+            },
             validation: chosen.origin.validation.map(|value| Validation {
                 metric: self.plan.select_by.to_string(),
                 value,
@@ -210,8 +269,9 @@ impl One<'_> {
                 .map(|e| Epoch { epoch: e.epoch, loss: Some(e.loss), validation: e.metric })
                 .collect(),
             search,
-            key: trained.key,
-        })
+            key: trained.key.clone(),
+        };
+        Ok((run, made))
     }
 
     /// Tries every setting on the validation part; the first of the best wins.
@@ -221,7 +281,7 @@ impl One<'_> {
         let mut best: Option<(f64, Value)> = None;
         for (i, (settings, config)) in trials.into_iter().enumerate() {
             let label = format!("{} search {}/{n}", self.model.name, i + 1);
-            let trained = self.train(&config, &label, progress)?;
+            let trained = self.train(&config, &label, false, progress)?;
             let value = trained.origin.validation.context("a search without validation value")?;
             progress.end(&format!(
                 "{label}: {} {value:.4}  {}",
@@ -237,11 +297,12 @@ impl One<'_> {
         Ok((config, tried))
     }
 
-    /// Trains with validation.
-    fn train(&self, config: &Value, label: &str, progress: &mut Progress) -> Result<Trained> {
+    /// Trains with validation; test values are recorded along the way if this is the `reported` model.
+    fn train(&self, config: &Value, label: &str, reported: bool, progress: &mut Progress) -> Result<Trained> {
         let training = &self.model.training;
         let select_by = format!("{} among {}", self.plan.select_by, self.plan.candidates);
         let validation = self.searched.validation.as_ref();
+        let teacher = self.teacher.map(|made| &made.chosen);
         let recipe = Recipe {
             kind: self.kind,
             config,
@@ -252,31 +313,75 @@ impl One<'_> {
             patience: training.patience.filter(|p| *p > 0),
             eval_every: training.eval_every.unwrap_or(1),
             seed: self.seed,
+            teacher: None,
         };
         let measure = |model: Answers<'_>| self.validate(model);
-        self.context.cache.get(&recipe, label, validation.map(|_| &measure as _), progress)
+        let epochs = if reported { training.test_at.as_deref().unwrap_or_default() } else { &[] };
+        self.get(&recipe, teacher, label, validation.map(|_| &measure as _), epochs, progress)
     }
 
     /// Trains on training and validation data together, for as many epochs as were best.
-    fn refit(&self, config: &Value, chosen: &Trained, label: &str, progress: &mut Progress) -> Result<Trained> {
+    fn refit(&self, config: &Value, chosen: Option<&Trained>, label: &str, progress: &mut Progress) -> Result<Trained> {
+        let training = &self.model.training;
+        let best = chosen.and_then(|chosen| chosen.origin.best_epoch);
         let recipe = Recipe {
             kind: self.kind,
             config,
             train: &self.split.train,
             validation: None,
             select_by: "",
-            max_epochs: chosen.origin.best_epoch.or(self.model.training.max_epochs).unwrap_or(MAX_EPOCHS),
+            max_epochs: best.or(training.max_epochs).unwrap_or(MAX_EPOCHS),
             patience: None,
             eval_every: 0,
             seed: self.seed,
+            teacher: None,
         };
-        self.context.cache.get(&recipe, &format!("{label} refit"), None, progress)
+        let epochs = training.test_at.as_deref().unwrap_or_default();
+        let label = if chosen.is_some() { format!("{label} refit") } else { label.to_owned() };
+        self.get(&recipe, self.teacher.map(|made| &made.reported), &label, None, epochs, progress)
+    }
+
+    /// The model of a recipe, with its teacher opened.
+    fn get(
+        &self,
+        recipe: &Recipe<'_>,
+        teacher: Option<&Trained>,
+        label: &str,
+        validate: Option<&Measure<'_>>,
+        epochs: &[u32],
+        progress: &mut Progress,
+    ) -> Result<Trained> {
+        let opened = match (teacher, &self.model.teacher) {
+            (Some(teacher), Some(name)) => {
+                let kind = self.plan.models.iter().find(|model| model.name == *name).map(|model| &model.kind);
+                Some((
+                    teacher.key.as_str(),
+                    registry::find(kind.context("a teacher of the plan")?)?.open(&teacher.path)?,
+                ))
+            }
+            _ => None,
+        };
+        let teacher = opened.as_ref().map(|(key, model)| (*key, &**model));
+        let measure = |model: Answers<'_>| self.test(model);
+        let test_at = TestAt { epochs, measure: &measure };
+        self.context.cache.get(&Recipe { teacher, ..*recipe }, label, validate, &test_at, progress)
+    }
+
+    /// What is reported of a model in training.
+    fn test(&self, model: Answers<'_>) -> Result<TestValues> {
+        let metrics = &self.plan.metrics;
+        let evaluation = evaluate_test(self.system(model, metrics), self.split, metrics, self.plan.candidates)?;
+        Ok(metrics.iter().filter_map(|m| Some((m.to_string(), tidy(evaluation.value(*m)?)))).collect())
     }
 
     /// Lists where lists suffice and the model makes them fast; scores otherwise.
     fn system<'m>(&self, model: Answers<'m>, metrics: &[Metric]) -> System<'m> {
-        let lists_suffice = self.plan.candidates != Candidates::Sampled
-            && metrics.iter().all(|metric| matches!(metric.cut(), Cut::At(_)));
+        self.system_among(model, metrics, self.plan.candidates)
+    }
+
+    fn system_among<'m>(&self, model: Answers<'m>, metrics: &[Metric], candidates: Candidates) -> System<'m> {
+        let lists_suffice =
+            candidates != Candidates::Sampled && metrics.iter().all(|metric| matches!(metric.cut(), Cut::At(_)));
         match model.retriever {
             Some(retriever) if lists_suffice => System::Retriever(retriever),
             _ => System::Scorer(model.scorer),
@@ -292,49 +397,90 @@ impl One<'_> {
     }
 }
 
-/// Mean over the seeds of every metric, with the interval of the first.
+/// Mean over the seeds of every metric, with its interval, and of the epochs that were tested.
 fn records(
     plan: &Plan,
     model: &PlannedModel,
     outcome: &Outcome,
+    pooled: &Evaluation,
     protocol_text: &str,
     context: &Context<'_>,
 ) -> Result<Vec<Record>> {
-    let Some(first) = outcome.evaluations.first() else { return Ok(Vec::new()) };
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    let summaries = first.summaries(&Bootstrap { seed: Seed(context.first_seed), ..Bootstrap::default() })?;
-    Ok(summaries
-        .iter()
-        .map(|summary| {
-            let values: Vec<f64> = outcome.evaluations.iter().filter_map(|e| e.value(summary.metric)).collect();
-            let published = plan.published.iter().find(|p| p.model == model.name && p.metric == summary.metric);
-            Record {
-                paper: plan.paper.clone(),
-                table: published.map(|p| p.table.clone()),
-                dataset: plan.dataset.clone(),
-                protocol: protocol_text.to_owned(),
-                model: model.name.clone(),
-                variant: String::new(),
-                metric: summary.metric.to_string(),
-                value: tidy(mean(&values)),
-                ci95: summary.interval.map(|i| [tidy(i.low), tidy(i.high)]),
-                paper_value: published.map(|p| p.value),
-                seeds: plan.seeds,
-                train_seconds: tidy(mean(&outcome.train_seconds)),
-                device: "cpu".into(),
-                commit: context.commit.to_owned(),
+    let record = |variant: &str, metric: String, value: f64, ci95: Option<[f64; 2]>| {
+        let of = plan
+            .published
+            .iter()
+            .find(|p| p.model == model.name && p.variant == variant && p.values.contains_key(&metric));
+        Record {
+            paper: plan.paper.clone(),
+            table: of.map(|p| p.table.clone()),
+            dataset: plan.dataset.clone(),
+            protocol: protocol_text.to_owned(),
+            model: model.name.clone(),
+            variant: variant.to_owned(),
+            value: tidy(value),
+            ci95,
+            paper_value: of.and_then(|p| p.values.get(&metric).copied()),
+            metric,
+            seeds: plan.seeds,
+            train_seconds: tidy(mean(&outcome.train_seconds)),
+            device: "cpu".into(),
+            commit: context.commit.to_owned(),
+        }
+    };
+    let bootstrap = Bootstrap { seed: Seed(context.first_seed), ..Bootstrap::default() };
+    let mut records = Vec::new();
+    for summary in pooled.summaries(&bootstrap)? {
+        let values: Vec<f64> = outcome.evaluations.iter().filter_map(|e| e.value(summary.metric)).collect();
+        let interval = summary.interval.map(|i| [tidy(i.low), tidy(i.high)]);
+        records.push(record("", summary.metric.to_string(), mean(&values), interval));
+    }
+    // An epoch that one of the seeds did not reach has no mean.
+    let Some((first, others)) = outcome.tests.split_first() else { return Ok(records) };
+    for (epoch, values) in first.iter().filter(|(epoch, _)| others.iter().all(|tests| tests.contains_key(epoch))) {
+        for metric in &plan.metrics {
+            let name = metric.to_string();
+            if values.contains_key(&name) {
+                let of_seeds: Vec<f64> = outcome.tests.iter().filter_map(|t| t[epoch].get(&name).copied()).collect();
+                records.push(record(&format!("epoch {epoch}"), name, mean(&of_seeds), None));
             }
-        })
-        .collect())
+        }
+    }
+    Ok(records)
+}
+
+/// The longest cut-off of a plan, within the catalogue.
+fn longest(plan: &Plan, n_items: usize) -> usize {
+    let cuts = plan.metrics.iter().filter_map(|metric| match metric.cut() {
+        Cut::At(k) => Some(k),
+        Cut::Truth | Cut::All => None,
+    });
+    cuts.max().unwrap_or(100).min(n_items)
+}
+
+/// Users that are listed for in one call.
+const BATCH: usize = 256;
+
+/// Processor time of the lists of all users, as long as the longest cut-off.
+fn all_users_seconds(model: Answers<'_>, plan: &Plan, train: &Interactions) -> Result<Option<f64>> {
+    let k = longest(plan, train.n_items());
+    let exhaustive = Exhaustive::new(model.scorer);
+    let retriever = model.retriever.unwrap_or(&exhaustive);
+    let users: Vec<UserId> = train.users().collect();
+    let watch = Stopwatch::of_process();
+    let mut tops = vec![TopK::new(); BATCH];
+    for users in users.chunks(BATCH) {
+        let filters: Vec<_> = users.iter().map(|u| ItemFilter::seen(train.items_of(*u))).collect::<Result<_, _>>()?;
+        let queries: Vec<&UserId> = users.iter().collect();
+        retriever.top_k_batch(&queries, k, &filters, &mut tops[..users.len()])?;
+    }
+    Ok(watch.cpu_seconds())
 }
 
 /// Median wall time of one user's list, as long as the longest cut-off, on this thread.
 fn query_us(model: Answers<'_>, plan: &Plan, train: &Interactions) -> Result<f64> {
-    let longest = plan.metrics.iter().filter_map(|metric| match metric.cut() {
-        Cut::At(k) => Some(k),
-        Cut::Truth | Cut::All => None,
-    });
-    let k = longest.max().unwrap_or(100).min(train.n_items());
+    let k = longest(plan, train.n_items());
     let exhaustive = Exhaustive::new(model.scorer);
     let retriever = model.retriever.unwrap_or(&exhaustive);
     let step = (train.n_users() / TIMED_USERS).max(1);

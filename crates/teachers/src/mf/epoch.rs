@@ -3,24 +3,26 @@
 use rayon::prelude::*;
 use rectify_core::{ItemId, UserId, as_u32s, from_u32s};
 use rectify_tensor::kernels::{Labelled, Pairs, bce, bpr};
-use rectify_tensor::train::{EpochStats, Step, TrainError};
-use rectify_tensor::{DistinctRows, ParamStore, RowTable};
+use rectify_tensor::train::{BoxError, EpochStats, Step, TrainError};
+use rectify_tensor::{DistinctRows, ParamStore, RowsKey};
 
-use super::{MfConfig, MfLoss, Reduction, Training};
+use super::guidance::{Guidance, Leaves, Samples};
+use super::{MfConfig, MfLoss, Training};
+use crate::Reduction;
 
 /// Interactions whose negatives are drawn before they are trained on; a multiple of no batch size in particular.
 const DRAWN_AHEAD: usize = 1 << 16;
 /// Interactions that a thread draws negatives for at a time.
 const PIECE: usize = 1 << 12;
 
-impl Step for Training<'_> {
+impl Step for Training<'_, '_> {
     fn run_epoch(&mut self, epoch: u32) -> Result<EpochStats, TrainError> {
+        self.begin_epoch(epoch)?;
         let mut order: Vec<u32> = (0..self.user_of.len() as u32).collect();
         self.order.at(epoch, 0).shuffle(&mut order);
         let per_positive = self.config.n_negatives;
         let positives = as_u32s(self.data.all_items());
-        let [users, items] = self.params.rows_mut([self.users, self.items]);
-
+        let tables = [self.users, self.items];
         let batch_size = self.config.batch_size;
         let drawn_ahead = DRAWN_AHEAD.next_multiple_of(batch_size);
         let mut drawn = Drawn::default();
@@ -42,7 +44,8 @@ impl Step for Training<'_> {
             for ((batch_users, positives), negatives) in batches {
                 let batch = &mut self.batch;
                 batch.fill(self.config.loss, batch_users, positives, negatives);
-                loss += batch.step(self.config, users, items);
+                let step = batch.step(self.config, &mut self.params, tables, &mut self.guidance);
+                loss += step.map_err(|source| TrainError::Model { epoch, source })?;
                 samples += batch.users.len() as u64;
             }
         }
@@ -131,8 +134,15 @@ impl Batch {
         self.distinct_items.add(&self.others, &mut self.item_slots);
     }
 
-    /// One step; returns the sum of the samples' losses before it.
-    fn step(&mut self, config: &MfConfig, users: &mut RowTable, items: &mut RowTable) -> f64 {
+    /// One step; returns the sum of the samples' losses before it, and of what guides add.
+    fn step(
+        &mut self,
+        config: &MfConfig,
+        params: &mut ParamStore,
+        tables: [RowsKey; 2],
+        guidance: &mut Guidance<'_>,
+    ) -> Result<f64, BoxError> {
+        guidance.ask(self.distinct_users.rows(), &mut self.distinct_items);
         let dim = config.embedding_dim;
         let clear = |gradient: &mut Vec<f32>, n_rows: usize| {
             gradient.clear();
@@ -147,8 +157,9 @@ impl Batch {
         };
         let l2 = config.l2 as f32 * scale;
         let (d_users, d_items) = (&mut self.d_users[..], &mut self.d_items[..]);
+        let [users, items] = params.rows_mut(tables);
         let (p, q) = (users.refresh(self.distinct_users.rows()), items.refresh(self.distinct_items.rows()));
-        let loss = match config.loss {
+        let mut loss = match config.loss {
             MfLoss::Bpr => {
                 let pairs = Pairs {
                     users: &self.users,
@@ -171,8 +182,21 @@ impl Batch {
                 bce(p, q, dim, &samples, scale, l2, d_users, d_items)
             }
         };
+        if !guidance.guides.is_empty() {
+            let samples = Samples {
+                items: &self.items,
+                // Of labelled samples, those with label 0 are the negatives.
+                others: &self.others,
+                labels: &self.labels,
+                users: self.distinct_users.rows(),
+            };
+            let leaves = Leaves::gather(users, items, self.distinct_users.rows(), self.distinct_items.rows());
+            loss += guidance.guide(&samples, &leaves, &mut self.distinct_items, scale, params, d_users, d_items)?;
+            guidance.guides.iter_mut().for_each(|guide| guide.step(params, &config.optimizer));
+        }
+        let [users, items] = params.rows_mut(tables);
         users.apply(self.distinct_users.rows(), &self.d_users, &config.optimizer);
         items.apply(self.distinct_items.rows(), &self.d_items, &config.optimizer);
-        loss
+        Ok(loss)
     }
 }

@@ -1,16 +1,19 @@
 //! Matrix factorisation trained on samples: BPR, or cross-entropy with sampled negatives.
 
 mod epoch;
+mod guidance;
 
 use rectify_core::rng::Seed;
+use rectify_core::{HiddenWidths, Scorer, UserId};
 use rectify_data::Interactions;
 use rectify_data::samplers::UniformNegatives;
-use rectify_tensor::train::{self, FitConfig, FitReport, Observer};
+use rectify_tensor::train::{self, BoxError, FitConfig, FitReport, Guides, Observer, TrainError};
 use rectify_tensor::{Init, Optimizer, ParamStore, RowUpdate, RowsKey};
 use serde::{Deserialize, Serialize};
 
 use crate::training::{Validate, validate_with};
-use crate::{ConfigError, Factors, FitError};
+use crate::{ConfigError, Factors, FitError, Reduction};
+use guidance::Guidance;
 
 /// Settings of matrix factorisation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,17 +59,6 @@ impl MfLoss {
             Self::Bce => "mf-bce",
         }
     }
-}
-
-/// How a batch's losses are put together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reduction {
-    /// Their mean; the same learning rate suits any batch size.
-    #[default]
-    Mean,
-    /// Their sum, as DE-RRD trains. With Adam it differs from the mean in how much weight decay counts.
-    Sum,
 }
 
 impl Default for MfConfig {
@@ -125,14 +117,38 @@ pub fn fit(
     validate: Validate<'_, Factors>,
     observer: &mut dyn Observer,
 ) -> Result<(Factors, FitReport), FitError> {
+    fit_guided(train, config, run, seed, Guides::new(), validate, observer)
+}
+
+/// As [`fit`], with second objectives: how a student learns from a teacher (`rectify-distill` makes the guides).
+///
+/// Guides see the batch's distinct users, positives and negatives, and the scores `p_u · q_i` they ask for; their losses,
+/// weighed by themselves, are added to the batch's (under the same [`Reduction`]) and to the loss reported.
+///
+/// # Errors
+/// As [`fit`], or [`FitError::Guide`].
+pub fn fit_guided(
+    train: &Interactions,
+    config: &MfConfig,
+    run: &FitConfig,
+    seed: Seed,
+    guides: Guides<'_>,
+    validate: Validate<'_, Factors>,
+    observer: &mut dyn Observer,
+) -> Result<(Factors, FitReport), FitError> {
     config.validate()?;
     FitError::check_not_empty(train)?;
-    let mut model = Training::new(train, config, seed)?;
-    let report = train::fit(&mut model, run, &mut validate_with(validate, Training::factors), observer)?;
+    let mut model = Training::new(train, config, seed, guides)?;
+    let report = train::fit(
+        &mut model,
+        run,
+        &mut validate_with(validate, |model: &Training<'_, '_>| model.factors()),
+        observer,
+    )?;
     Ok((model.factors()?, report))
 }
 
-struct Training<'a> {
+struct Training<'a, 'g> {
     data: &'a Interactions,
     config: &'a MfConfig,
     params: ParamStore,
@@ -143,14 +159,19 @@ struct Training<'a> {
     negatives: UniformNegatives<'a>,
     order: Seed,
     batch: epoch::Batch,
+    guidance: Guidance<'g>,
 }
 
-impl<'a> Training<'a> {
-    fn new(data: &'a Interactions, config: &'a MfConfig, seed: Seed) -> Result<Self, FitError> {
+impl<'a, 'g> Training<'a, 'g> {
+    fn new(data: &'a Interactions, config: &'a MfConfig, seed: Seed, mut guides: Guides<'g>) -> Result<Self, FitError> {
         let mut params = ParamStore::new(seed);
         let (dim, init) = (config.embedding_dim, Init::Normal { std: config.init_std as f32 });
         let users = params.add_rows("users", data.n_users(), dim, init, config.row_update);
         let items = params.add_rows("items", data.n_items(), dim, init, config.row_update);
+        for guide in &mut guides {
+            let widths = HiddenWidths { user: dim, item: dim, pair: 0 };
+            guide.prepare(widths, &mut params).map_err(FitError::Guide)?;
+        }
         let user_of = data.users().flat_map(|user| std::iter::repeat_n(user.0, data.items_of(user).len())).collect();
         Ok(Self {
             data,
@@ -162,6 +183,7 @@ impl<'a> Training<'a> {
             negatives: UniformNegatives::new(data, seed.stream("negatives"))?,
             order: seed.stream("order"),
             batch: epoch::Batch::new(data.n_users(), data.n_items()),
+            guidance: Guidance::new(guides, data.n_items()),
         })
     }
 
@@ -169,6 +191,14 @@ impl<'a> Training<'a> {
         let (users, items) = (self.params.rows(self.users), self.params.rows(self.items));
         let (model, dim) = (self.config.loss.model(), self.config.embedding_dim);
         Factors::trained(model, self.config, users.values(), items.values(), dim)
+    }
+
+    fn begin_epoch(&mut self, epoch: u32) -> Result<(), TrainError> {
+        let mut guides = std::mem::take(&mut self.guidance.guides);
+        let mut student = || -> Result<Box<dyn Scorer<Query = UserId>>, BoxError> { Ok(Box::new(self.factors()?)) };
+        let begun = guides.iter_mut().try_for_each(|guide| guide.begin_epoch(epoch, &mut student));
+        self.guidance.guides = guides;
+        begun.map_err(|source| TrainError::Model { epoch, source })
     }
 }
 

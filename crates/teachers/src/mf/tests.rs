@@ -2,8 +2,8 @@ use std::path::Path;
 
 use rectify_core::artifact::Overwrite;
 use rectify_core::{Index, Teacher, UserId};
-use rectify_tensor::Adam;
-use rectify_tensor::train::{Checkpoint, Silent};
+use rectify_tensor::train::{Checkpoint, Silent, Step};
+use rectify_tensor::{Adam, Sgd};
 
 use super::*;
 use crate::fixture;
@@ -54,7 +54,7 @@ fn every_variant_finds_the_held_out_item_and_lowers_its_loss() {
 /// One epoch in double precision, following the definition: every vector takes every step of Adam.
 fn plain_epoch(train: &Interactions, config: &MfConfig, seed: Seed) -> (Vec<f64>, Vec<f64>) {
     let dim = config.embedding_dim;
-    let start = Training::new(train, config, seed).unwrap();
+    let start = Training::new(train, config, seed, Guides::new()).unwrap();
     let [mut p, mut q]: [Vec<f64>; 2] =
         [start.users, start.items].map(|key| start.params.rows(key).values().iter().map(|x| f64::from(*x)).collect());
     let Optimizer::Adam(Adam { learning_rate, beta1, beta2, epsilon, weight_decay }) = config.optimizer else {
@@ -162,7 +162,7 @@ fn a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one() {
 fn a_user_without_items_keeps_the_initial_vector_unless_weights_decay() {
     let train = fixture::clusters(60, 40);
     let config = MfConfig { optimizer: Optimizer::adam(0.01), ..small(MfLoss::Bpr) };
-    let start = Training::new(&train, &config, Seed(3)).unwrap();
+    let start = Training::new(&train, &config, Seed(3), Guides::new()).unwrap();
     let empty = fixture::EMPTY_USER;
     let before = start.params.rows(start.users).row(empty.0).to_vec();
     let (model, _) = fitted(&train, &config, &run(3));
@@ -216,4 +216,58 @@ fn a_learning_rate_that_diverges_is_an_error() {
     let config = MfConfig { optimizer, reduction: Reduction::Sum, ..small(MfLoss::Bpr) };
     let error = fit(&train, &config, &run(5), Seed(1), &mut |_| Ok(0.0), &mut Silent).unwrap_err();
     assert!(matches!(error, FitError::Train(_) | FitError::NotFinite { .. }), "{error}");
+}
+
+#[test]
+fn a_guided_step_follows_the_gradient_of_the_guide_too() {
+    let train = Interactions::from_pairs(3, 5, &[(0, 0), (0, 1), (1, 3), (2, 3), (2, 4)]).unwrap();
+    for loss in [MfLoss::Bpr, MfLoss::Bce] {
+        for reduction in [Reduction::Mean, Reduction::Sum] {
+            let rate = 0.5;
+            let optimizer = Optimizer::Sgd(Sgd { learning_rate: rate, ..Sgd::default() });
+            let config =
+                MfConfig { embedding_dim: 3, init_std: 0.5, optimizer, batch_size: 100, reduction, ..small(loss) };
+            let values = |model: &Training<'_, '_>| -> Vec<f64> {
+                let tables = [model.users, model.items].map(|key| model.params.rows(key).values());
+                tables.concat().iter().map(|x| f64::from(*x)).collect()
+            };
+            let after = |guides: Guides<'_>| {
+                let mut model = Training::new(&train, &config, Seed(4), guides).unwrap();
+                let before = values(&model);
+                let stats = model.run_epoch(1).unwrap();
+                model.params.settle();
+                (before, values(&model), stats)
+            };
+            let guide = fixture::Quadratic::default();
+            let (before, plain, plain_stats) = after(Guides::new());
+            let (_, guided, stats) = after(vec![Box::new(guide.clone())]);
+            let shown = guide.0.borrow();
+            let objective = |x: &[f64]| -> f64 {
+                let row = |at: usize| &x[at * 3..(at + 1) * 3];
+                let mut sum = 0.0;
+                for (c, ids) in shown.iter() {
+                    for id in ids.iter().map(|id| *id as usize) {
+                        let first = if *c > 1.0 { 3 } else { 0 };
+                        sum += 0.5 * c * row(first + id).iter().map(|v| v * v).sum::<f64>();
+                        if *c == 0.0 {
+                            let score =
+                                |item: usize| row(id).iter().zip(row(3 + item)).map(|(p, q)| p * q).sum::<f64>();
+                            sum += [0, 2].map(|item| 0.5 * (score(item) - 1.0).powi(2)).iter().sum::<f64>();
+                        }
+                    }
+                }
+                sum
+            };
+            assert_eq!(shown.len(), 4, "one call for lists, users, positives, negatives");
+            assert!(shown[2..].iter().all(|(_, ids)| (0..ids.len()).all(|i| !ids[..i].contains(&ids[i]))), "distinct");
+            let n = stats.samples as f64;
+            let scale = if reduction == Reduction::Mean { 1.0 / n } else { 1.0 };
+            for (at, slope) in fixture::numeric_gradient(&before, objective).iter().enumerate() {
+                let (got, want) = (plain[at] - guided[at], rate * scale * slope);
+                assert!((got - want).abs() < 1e-5 * want.abs().max(1.0), "{loss:?} {reduction:?} {at}: {got} {want}");
+            }
+            let more = (stats.loss - plain_stats.loss) * n;
+            assert!((more - objective(&before)).abs() < 1e-5 * more, "{more}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use rectify_tensor::{Optimizer, RowUpdate};
 use serde::{Deserialize, Serialize};
 
-use crate::ConfigError;
+use crate::{ConfigError, Reduction};
 
 /// Settings of GMF, MLP and NeuMF: one model, of which GMF has no tower and MLP no product.
 ///
@@ -23,6 +23,8 @@ pub struct NeuMfConfig {
     pub n_negatives: usize,
     /// Samples a step, positives and negatives mixed, at least 1. NCF: 256.
     pub batch_size: usize,
+    /// Whether a step follows the sum or the mean over the batch's samples. Default mean.
+    pub reduction: Reduction,
     /// NCF: Adam with learning rate 0.001.
     pub optimizer: Optimizer,
     /// What happens to the vectors that a batch does not touch. Default exact.
@@ -39,6 +41,7 @@ impl Default for NeuMfConfig {
             hidden: vec![128, 64, 32],
             n_negatives: 4,
             batch_size: 256,
+            reduction: Reduction::Mean,
             optimizer: Optimizer::default(),
             row_update: RowUpdate::Exact,
             init_std: 0.01,

@@ -83,6 +83,31 @@ fn add_gradients_body<const FMA: bool>(
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "a kernel takes what its loop reads")]
+#[inline(always)]
+fn add_product_gradients_body<const FMA: bool>(
+    users: &[f32],
+    items: &[f32],
+    user_rows: Rows<'_>,
+    item_rows: Rows<'_>,
+    w: Widths,
+    d_joint: &[f32],
+    d_users: &mut [f32],
+    d_items: &mut [f32],
+) {
+    let dim = w.gmf + w.mlp;
+    for (s, d_joint) in d_joint.chunks_exact(w.joint).enumerate() {
+        let (u, _) = split_row(users, user_rows.ids[s], w);
+        let (i, _) = split_row(items, item_rows.ids[s], w);
+        for (slot, other, grads) in [(user_rows.slots[s], i, &mut *d_users), (item_rows.slots[s], u, &mut *d_items)] {
+            let start = slot as usize * dim;
+            for ((d, other), up) in grads[start..start + w.gmf].iter_mut().zip(other).zip(d_joint) {
+                *d += up * other;
+            }
+        }
+    }
+}
+
 #[inline(always)]
 fn outer_body<const FMA: bool>(d_logits: &[f32], output: &[f32], d_top: &mut [f32]) {
     for (slope, row) in d_logits.iter().zip(d_top.chunks_exact_mut(output.len())) {
@@ -128,6 +153,19 @@ kernel! {
         d_users: &mut [f32],
         d_items: &mut [f32],
     ) = add_gradients_body
+}
+kernel! {
+    /// Adds what reaches the products `p_u ⊙ q_i` from the first `gmf` columns of `d_joint` (n, w.joint).
+    pub(super) fn add_product_gradients / add_product_gradients_at(
+        users: &[f32],
+        items: &[f32],
+        user_rows: Rows<'_>,
+        item_rows: Rows<'_>,
+        w: Widths,
+        d_joint: &[f32],
+        d_users: &mut [f32],
+        d_items: &mut [f32],
+    ) = add_product_gradients_body
 }
 kernel! {
     /// `d_top[s] ← d_logits[s] · output`; d_top (n, output.len()).

@@ -11,14 +11,16 @@ mod config;
 mod kernels;
 mod model;
 mod network;
+mod pass;
 
 pub use config::NeuMfConfig;
 pub use model::NeuMf;
 
 use rectify_core::rng::Seed;
+use rectify_core::{HiddenWidths, Scorer, UserId};
 use rectify_data::Interactions;
 use rectify_data::samplers::UniformNegatives;
-use rectify_tensor::train::{self, EpochStats, FitConfig, FitReport, Observer, Step, TrainError};
+use rectify_tensor::train::{self, BoxError, EpochStats, FitConfig, FitReport, Guides, Observer, Step, TrainError};
 use rectify_tensor::{Optimizer, ParamStore};
 
 use crate::training::{Validate, validate_with};
@@ -43,7 +45,27 @@ pub fn fit(
     validate: Validate<'_, NeuMf>,
     observer: &mut dyn Observer,
 ) -> Result<(NeuMf, FitReport), FitError> {
-    Training::new(train, config, seed)?.fit(run, validate, observer)
+    fit_guided(train, config, run, seed, Guides::new(), validate, observer)
+}
+
+/// As [`fit`], with second objectives: how a student learns from a teacher (`rectify-distill` makes the guides).
+///
+/// Guides see the joint vectors of the batch's pairs, and the logits they ask for of the batch's distinct users; their
+/// losses, weighed by themselves, are added to the batch's (under the same [`Reduction`](crate::Reduction)) and to the loss
+/// reported.
+///
+/// # Errors
+/// As [`fit`], or [`FitError::Guide`].
+pub fn fit_guided(
+    train: &Interactions,
+    config: &NeuMfConfig,
+    run: &FitConfig,
+    seed: Seed,
+    guides: Guides<'_>,
+    validate: Validate<'_, NeuMf>,
+    observer: &mut dyn Observer,
+) -> Result<(NeuMf, FitReport), FitError> {
+    Training::new(train, config, seed, guides)?.fit(run, validate, observer)
 }
 
 /// Trains on from a model, with the settings of `config` (its optimiser starts with an empty memory).
@@ -59,7 +81,7 @@ pub fn fit_from(
     validate: Validate<'_, NeuMf>,
     observer: &mut dyn Observer,
 ) -> Result<(NeuMf, FitReport), FitError> {
-    let mut training = Training::new(train, config, seed)?;
+    let mut training = Training::new(train, config, seed, Guides::new())?;
     training.start_from(start)?;
     training.fit(run, validate, observer)
 }
@@ -98,7 +120,7 @@ pub fn fit_pretrained(
     fit_from(&start, train, &config, &runs.joint, seed, validate, observer)
 }
 
-struct Training<'a> {
+struct Training<'a, 'g> {
     data: &'a Interactions,
     config: &'a NeuMfConfig,
     params: ParamStore,
@@ -109,17 +131,27 @@ struct Training<'a> {
     negatives: UniformNegatives<'a>,
     shuffle: Seed,
     order: Vec<u32>,
+    guides: Guides<'g>,
 }
 
-impl<'a> Training<'a> {
-    fn new(data: &'a Interactions, config: &'a NeuMfConfig, seed: Seed) -> Result<Self, FitError> {
+impl<'a, 'g> Training<'a, 'g> {
+    fn new(
+        data: &'a Interactions,
+        config: &'a NeuMfConfig,
+        seed: Seed,
+        mut guides: Guides<'g>,
+    ) -> Result<Self, FitError> {
         config.validate()?;
         FitError::check_not_empty(data)?;
         let samples = data.n_interactions().checked_mul(config.n_negatives + 1).filter(|n| u32::try_from(*n).is_ok());
         let expected = "fewer than 2^32 samples an epoch";
         ConfigError::check(samples.is_some(), config.model(), "n_negatives", expected, config.n_negatives)?;
         let (n_users, n_items) = (data.n_users(), data.n_items());
-        let (params, keys) = network::parameters(config, n_users, n_items, seed);
+        let (mut params, keys) = network::parameters(config, n_users, n_items, seed);
+        for guide in &mut guides {
+            let widths = HiddenWidths { user: 0, item: 0, pair: config.joint_dim() };
+            guide.prepare(widths, &mut params).map_err(FitError::Guide)?;
+        }
         Ok(Self {
             data,
             config,
@@ -130,6 +162,7 @@ impl<'a> Training<'a> {
             negatives: UniformNegatives::new(data, seed.stream("negatives"))?,
             shuffle: seed.stream("order"),
             order: Vec::new(),
+            guides,
         })
     }
 
@@ -167,7 +200,8 @@ impl<'a> Training<'a> {
         validate: Validate<'_, NeuMf>,
         observer: &mut dyn Observer,
     ) -> Result<(NeuMf, FitReport), FitError> {
-        let report = train::fit(&mut self, run, &mut validate_with(validate, Training::model), observer)?;
+        let report =
+            train::fit(&mut self, run, &mut validate_with(validate, |training: &Self| training.model()), observer)?;
         Ok((self.model()?, report))
     }
 
@@ -180,10 +214,20 @@ impl<'a> Training<'a> {
         }
         Ok(NeuMf::from_store(self.config, &self.params, &self.keys))
     }
+
+    fn begin_epoch(&mut self, epoch: u32) -> Result<(), BoxError> {
+        let mut guides = std::mem::take(&mut self.guides);
+        let mut student = || -> Result<Box<dyn Scorer<Query = UserId>>, BoxError> { Ok(Box::new(self.model()?)) };
+        let begun = guides.iter_mut().try_for_each(|guide| guide.begin_epoch(epoch, &mut student));
+        self.guides = guides;
+        begun
+    }
 }
 
-impl Step for Training<'_> {
+impl Step for Training<'_, '_> {
     fn run_epoch(&mut self, epoch: u32) -> Result<EpochStats, TrainError> {
+        let failed = |source| TrainError::Model { epoch, source };
+        self.begin_epoch(epoch).map_err(failed)?;
         let per_positive = self.config.n_negatives + 1;
         let n = self.data.n_interactions() * per_positive;
         self.order.clear();
@@ -201,7 +245,8 @@ impl Step for Training<'_> {
                     batch.push(user, self.negatives.draw(epoch, u64::from(*sample), user.into()).0, 0.0);
                 }
             }
-            loss += self.network.step(&mut self.params, &self.keys, &batch, &self.config.optimizer);
+            let step = self.network.step(&mut self.params, &self.keys, &batch, self.config, &mut self.guides);
+            loss += step.map_err(failed)?;
         }
         Ok(EpochStats { loss: loss / n as f64, samples: n as u64 })
     }

@@ -1,11 +1,14 @@
 //! One step of training, written out: forward, backward, optimiser.
 
 use rectify_core::rng::Seed;
-use rectify_tensor::kernels::{Activation, Op, bce_with_logits, dots, gemm, linear_bias_act, linear_bias_act_backward};
-use rectify_tensor::{DenseKey, DistinctRows, Init, Optimizer, ParamStore, RowsKey};
+use rectify_tensor::kernels::bce_with_logits;
+use rectify_tensor::train::{BoxError, Entities, Guides, Lists};
+use rectify_tensor::{DenseKey, DistinctRows, Init, ParamStore, RowsKey};
 
 use super::NeuMfConfig;
-use super::kernels::{Rows, Widths, add_gradients, outer, read_pairs};
+use super::kernels::{Rows, Widths};
+use super::pass::{Gradients, Pass};
+use crate::Reduction;
 
 /// Where each parameter stands in the store.
 #[derive(Debug)]
@@ -64,139 +67,132 @@ pub(super) struct Network {
     items: DistinctRows,
     user_slots: Vec<u32>,
     item_slots: Vec<u32>,
-    /// Input of the tower, then the output of each layer.
-    activations: Vec<Vec<f32>>,
-    /// Their gradients.
-    d_activations: Vec<Vec<f32>>,
-    /// (weight, bias) gradients of each layer.
-    d_layers: Vec<(Vec<f32>, Vec<f32>)>,
-    joint: Vec<f32>,
-    logits: Vec<f32>,
-    d_logits: Vec<f32>,
-    /// The output layer's weights of the product branch, as they were forward.
-    product_weights: Vec<f32>,
-    d_output: Vec<f32>,
-    d_users: Vec<f32>,
-    d_items: Vec<f32>,
+    pass: Pass,
+    gradients: Gradients,
+    /// What a guide asked for, and the columns of its pairs.
+    lists: Lists,
+    list_users: Vec<u32>,
+    list_user_slots: Vec<u32>,
+    list_item_slots: Vec<u32>,
 }
 
-fn zeros(buffer: &mut Vec<f32>, len: usize) {
-    buffer.clear();
-    buffer.resize(len, 0.0);
-}
+/// Pairs of lists that go through the network at a time: their inner values stay in the cache.
+const LIST_PAIRS: usize = 4096;
 
 impl Network {
     pub(super) fn new(config: &NeuMfConfig, n_users: usize, n_items: usize) -> Self {
-        let n_layers = config.hidden.len();
+        let widths = Widths { gmf: config.gmf_dim, mlp: config.mlp_dim, joint: config.joint_dim() };
         Self {
-            widths: Widths { gmf: config.gmf_dim, mlp: config.mlp_dim, joint: config.joint_dim() },
+            widths,
             users: DistinctRows::new(n_users),
             items: DistinctRows::new(n_items),
             user_slots: Vec::new(),
             item_slots: Vec::new(),
-            activations: vec![Vec::new(); n_layers + 1],
-            d_activations: vec![Vec::new(); n_layers + 1],
-            d_layers: config.layers().iter().map(|(i, o)| (vec![0.0; i * o], vec![0.0; *o])).collect(),
-            joint: Vec::new(),
-            logits: Vec::new(),
-            d_logits: Vec::new(),
-            product_weights: vec![0.0; config.gmf_dim],
-            d_output: vec![0.0; config.joint_dim()],
-            d_users: Vec::new(),
-            d_items: Vec::new(),
+            pass: Pass::new(widths, config.hidden.len()),
+            gradients: Gradients::new(config),
+            lists: Lists::default(),
+            list_users: Vec::new(),
+            list_user_slots: Vec::new(),
+            list_item_slots: Vec::new(),
         }
     }
 
-    /// One step on the mean binary cross-entropy of a batch; returns the sum of the samples' losses.
-    pub(super) fn step(&mut self, store: &mut ParamStore, keys: &Keys, batch: &Batch, optimizer: &Optimizer) -> f64 {
-        let (n, w) = (batch.users.len(), self.widths);
+    /// One step on the binary cross-entropy of a batch and what `guides` add to it; returns the sum of the samples' losses, and
+    /// of the guides'.
+    pub(super) fn step(
+        &mut self,
+        store: &mut ParamStore,
+        keys: &Keys,
+        batch: &Batch,
+        config: &NeuMfConfig,
+        guides: &mut Guides<'_>,
+    ) -> Result<f64, BoxError> {
+        let (n, w, optimizer) = (batch.users.len(), self.widths, &config.optimizer);
         self.users.index(&batch.users, &mut self.user_slots);
         self.items.index(&batch.items, &mut self.item_slots);
-        self.joint.resize(n * w.joint, 0.0);
-        self.activations[0].resize(n * 2 * w.mlp, 0.0);
+        self.gradients.clear(w, self.users.rows().len(), self.items.rows().len());
+        let scale = match config.reduction {
+            Reduction::Mean => 1.0 / n as f32,
+            Reduction::Sum => 1.0,
+        };
 
-        let [users, items] = store.rows_mut([keys.users, keys.items]);
-        let (user_values, item_values) = (users.refresh(self.users.rows()), items.refresh(self.items.rows()));
-        let (joint, input) = (&mut self.joint, &mut self.activations[0]);
-        read_pairs(user_values, item_values, &batch.users, &batch.items, w, joint, input);
-        let loss = self.forward_backward(store, keys, &batch.labels);
-
-        let [users, items] = store.rows_mut([keys.users, keys.items]);
-        let (user_values, item_values) = (users.refresh(self.users.rows()), items.refresh(self.items.rows()));
-        let dim = w.gmf + w.mlp;
-        zeros(&mut self.d_users, self.users.rows().len() * dim);
-        zeros(&mut self.d_items, self.items.rows().len() * dim);
-        add_gradients(
-            user_values,
-            item_values,
-            Rows { ids: &batch.users, slots: &self.user_slots },
-            Rows { ids: &batch.items, slots: &self.item_slots },
-            w,
-            &self.d_logits,
-            &self.product_weights,
-            &self.d_activations[0],
-            &mut self.d_users,
-            &mut self.d_items,
+        self.pass.forward(store, keys, (&batch.users, self.users.rows()), (&batch.items, self.items.rows()));
+        self.pass.d_logits.resize(n, 0.0);
+        let mut loss = bce_with_logits(&self.pass.logits, &batch.labels, scale, &mut self.pass.d_logits);
+        self.pass.d_joint.clear();
+        for guide in guides.iter_mut().filter(|guide| guide.wants_hidden()) {
+            self.pass.d_joint.resize(n * w.joint, 0.0);
+            let of = Entities::Pairs { users: &batch.users, items: &batch.items };
+            loss += guide.hidden_loss(of, &self.pass.joint, scale, store, &mut self.pass.d_joint)?;
+        }
+        let user_rows = Rows { ids: &batch.users, slots: &self.user_slots };
+        let item_rows = Rows { ids: &batch.items, slots: &self.item_slots };
+        self.pass.backward(
+            store,
+            keys,
+            (user_rows, self.users.rows()),
+            (item_rows, self.items.rows()),
+            &mut self.gradients,
         );
-        users.apply(self.users.rows(), &self.d_users, optimizer);
-        items.apply(self.items.rows(), &self.d_items, optimizer);
-        for ((weight, bias), (d_weight, d_bias)) in keys.layers.iter().zip(&self.d_layers) {
+        for guide in guides.iter_mut() {
+            self.lists.clear(0);
+            guide.lists(self.users.rows(), &mut self.lists);
+            let lists = std::mem::take(&mut self.lists);
+            loss += self.score_lists(store, keys, &lists, scale, &mut **guide)?;
+            self.lists = lists;
+        }
+        guides.iter_mut().for_each(|guide| guide.step(store, optimizer));
+
+        let [users, items] = store.rows_mut([keys.users, keys.items]);
+        users.apply(self.users.rows(), &self.gradients.users, optimizer);
+        items.apply(self.items.rows(), &self.gradients.items, optimizer);
+        for ((weight, bias), (d_weight, d_bias)) in keys.layers.iter().zip(&self.gradients.layers) {
             let [weight, bias] = store.dense_mut([*weight, *bias]);
             weight.apply(d_weight, optimizer);
             bias.apply(d_bias, optimizer);
         }
         let [output, bias] = store.dense_mut([keys.output, keys.bias]);
-        output.apply(&self.d_output, optimizer);
-        bias.apply(&[self.d_logits.iter().sum()], optimizer);
-        loss
+        output.apply(&self.gradients.output, optimizer);
+        bias.apply(&[self.gradients.bias], optimizer);
+        Ok(loss)
     }
 
-    /// From the inputs in `joint` and `activations[0]` to the gradients of everything but the tables.
-    fn forward_backward(&mut self, store: &ParamStore, keys: &Keys, labels: &[f32]) -> f64 {
-        let (n, w) = (labels.len(), self.widths);
-        for (l, (weight, bias)) in keys.layers.iter().enumerate() {
-            let (weight, bias) = (store.dense(*weight).values(), store.dense(*bias).values());
-            let (below, above) = self.activations.split_at_mut(l + 1);
-            above[0].resize(n * bias.len(), 0.0);
-            linear_bias_act(&below[l], weight, bias, Activation::Relu, &mut above[0]);
+    /// Loss of a guide's lists; their gradients join those of the batch.
+    fn score_lists(
+        &mut self,
+        store: &mut ParamStore,
+        keys: &Keys,
+        lists: &Lists,
+        scale: f32,
+        guide: &mut dyn rectify_tensor::train::Guide,
+    ) -> Result<f64, BoxError> {
+        let mut total = 0.0;
+        if lists.items.is_empty() {
+            return Ok(total);
         }
-        let top = w.joint - w.gmf;
-        if let Some(last) = self.activations.last().filter(|_| top > 0) {
-            for (joint, last) in self.joint.chunks_exact_mut(w.joint).zip(last.chunks_exact(top)) {
-                joint[w.gmf..].copy_from_slice(last);
-            }
+        self.list_item_slots.clear();
+        self.items.add(&lists.items, &mut self.list_item_slots);
+        self.gradients.items.resize(self.items.rows().len() * (self.widths.gmf + self.widths.mlp), 0.0);
+        let at_a_time = (LIST_PAIRS / lists.len).max(1);
+        let pieces = lists.places.chunks(at_a_time).zip(lists.items.chunks(at_a_time * lists.len));
+        let slots = std::mem::take(&mut self.list_item_slots);
+        for ((places, items), item_slots) in pieces.zip(slots.chunks(at_a_time * lists.len)) {
+            self.list_user_slots.clear();
+            self.list_user_slots.extend(places.iter().flat_map(|place| std::iter::repeat_n(*place, lists.len)));
+            self.list_users.clear();
+            self.list_users.extend(self.list_user_slots.iter().map(|slot| self.users.rows()[*slot as usize]));
+            self.pass.forward(store, keys, (&self.list_users, self.users.rows()), (items, self.items.rows()));
+            let piece = Lists { len: lists.len, places: places.to_vec(), items: items.to_vec() };
+            self.pass.d_logits.resize(items.len(), 0.0);
+            let (scores, d_scores) = (&self.pass.logits, &mut self.pass.d_logits);
+            total += guide.score_loss(self.users.rows(), &piece, scores, scale, d_scores)?;
+            self.pass.d_joint.clear();
+            let user_rows = Rows { ids: &self.list_users, slots: &self.list_user_slots };
+            let item_rows = Rows { ids: items, slots: item_slots };
+            let (users, items) = ((user_rows, self.users.rows()), (item_rows, self.items.rows()));
+            self.pass.backward(store, keys, users, items, &mut self.gradients);
         }
-        let (output, bias) = (store.dense(keys.output).values(), store.dense(keys.bias).values()[0]);
-        self.logits.resize(n, 0.0);
-        dots(output, &self.joint, &mut self.logits);
-        self.logits.iter_mut().for_each(|z| *z += bias);
-        self.product_weights.copy_from_slice(&output[..w.gmf]);
-        self.d_logits.resize(n, 0.0);
-        let loss = bce_with_logits(&self.logits, labels, 1.0 / n as f32, &mut self.d_logits);
-
-        gemm((1, w.joint, n), 1.0, &self.d_logits, Op::Plain, &self.joint, Op::Plain, 0.0, &mut self.d_output);
-        if top > 0 {
-            let d_top = &mut self.d_activations[keys.layers.len()];
-            d_top.resize(n * top, 0.0);
-            outer(&self.d_logits, &output[w.gmf..], d_top);
-        }
-        for (l, (weight, _)) in keys.layers.iter().enumerate().rev() {
-            let (d_weight, d_bias) = &mut self.d_layers[l];
-            d_weight.fill(0.0);
-            d_bias.fill(0.0);
-            let (below, above) = self.d_activations.split_at_mut(l + 1);
-            below[l].resize(self.activations[l].len(), 0.0);
-            linear_bias_act_backward(
-                &self.activations[l],
-                store.dense(*weight).values(),
-                &self.activations[l + 1],
-                Activation::Relu,
-                &mut above[0],
-                Some(&mut below[l]),
-                d_weight,
-                d_bias,
-            );
-        }
-        loss
+        self.list_item_slots = slots;
+        Ok(total)
     }
 }

@@ -95,8 +95,10 @@ fn two_steps_give_the_losses_and_parameters_of_pytorch() {
 
     let first = Batch { users: vec![0, 1, 0, 2, 1], items: vec![1, 2, 3, 1, 0], labels: vec![1.0, 0.0, 0.0, 1.0, 1.0] };
     let second = Batch { users: vec![2, 2, 1], items: vec![3, 1, 1], labels: vec![0.0, 1.0, 0.0] };
-    let loss = [&first, &second]
-        .map(|batch| (network.step(&mut store, &keys, batch, &config.optimizer) / batch.labels.len() as f64) as f32);
+    let loss = [&first, &second].map(|batch| {
+        (network.step(&mut store, &keys, batch, &config, &mut Guides::new()).unwrap() / batch.labels.len() as f64)
+            as f32
+    });
     close(&loss, &[0.656_692_1, 0.742_875_1]);
     store.settle();
     let want_users = [
@@ -313,4 +315,76 @@ fn a_file_whose_arrays_do_not_fit_its_settings_is_refused_by_field() {
     assert!(write(&gmf(2), &[1.0; 3]).contains("output.weight: array has shape [3, 1], expected [2, 1]"));
     assert!(write(&gmf(2), &[1.0, f32::NAN]).contains("output.weight: value 1 is NaN"));
     assert!(write(&NeuMfConfig { n_negatives: 0, ..gmf(2) }, &[1.0; 2]).contains("n_negatives is 0"));
+}
+
+#[test]
+fn a_guided_step_follows_the_gradient_of_the_guide_too() {
+    let train = Interactions::from_pairs(3, 5, &[(0, 0), (0, 1), (1, 3), (2, 3), (2, 4)]).unwrap();
+    let rate = 0.25;
+    let config = NeuMfConfig {
+        gmf_dim: 2,
+        mlp_dim: 2,
+        hidden: vec![3, 2],
+        init_std: 0.7,
+        reduction: crate::Reduction::Sum,
+        optimizer: Optimizer::Sgd(Sgd { learning_rate: rate, ..Sgd::default() }),
+        ..small()
+    };
+    // Users (3, 4), items (5, 4), layers (4, 3), (3), (3, 2), (2), output (4), bias.
+    let values = |model: &Training<'_, '_>| -> Vec<f64> {
+        let tables = [model.keys.users, model.keys.items].map(|key| model.params.rows(key).values());
+        let mut all = tables.concat();
+        let layers = model.keys.layers.iter().flat_map(|(weight, bias)| [*weight, *bias]);
+        for key in layers.chain([model.keys.output, model.keys.bias]) {
+            all.extend_from_slice(model.params.dense(key).values());
+        }
+        all.iter().map(|x| f64::from(*x)).collect()
+    };
+    let after = |guides: Guides<'_>| {
+        let mut model = Training::new(&train, &config, Seed(6), guides).unwrap();
+        let before = values(&model);
+        model.run_epoch(1).unwrap();
+        model.params.settle();
+        (before, values(&model))
+    };
+    let guide = fixture::Quadratic::default();
+    let ((before, plain), (_, guided)) = (after(Guides::new()), after(vec![Box::new(guide.clone())]));
+    let shown = guide.0.borrow();
+    let joint = |x: &[f64], user: usize, item: usize| -> [f64; 4] {
+        let (p, q) = (&x[user * 4..user * 4 + 4], &x[12 + item * 4..16 + item * 4]);
+        let mut below = vec![p[2], p[3], q[2], q[3]];
+        let mut at = 32;
+        for width in [3, 2] {
+            let (weight, bias) = x[at..].split_at(below.len() * width);
+            let above = (0..width).map(|o| {
+                let sum: f64 = below.iter().enumerate().map(|(i, b)| b * weight[i * width + o]).sum();
+                (sum + bias[o]).max(0.0)
+            });
+            let above: Vec<f64> = above.collect();
+            at += (below.len() + 1) * width;
+            below = above;
+        }
+        [p[0] * q[0], p[1] * q[1], below[0], below[1]]
+    };
+    let objective = |x: &[f64]| -> f64 {
+        let (output, bias) = (&x[x.len() - 5..x.len() - 1], x[x.len() - 1]);
+        let mut sum = 0.0;
+        for (c, ids) in shown.iter() {
+            if *c == 0.0 {
+                for (user, item) in ids.iter().flat_map(|user| [(*user, 0), (*user, 2)]) {
+                    let z: f64 = joint(x, user as usize, item).iter().zip(output).map(|(h, w)| h * w).sum();
+                    sum += 0.5 * (z + bias - 1.0).powi(2);
+                }
+            } else {
+                let pairs = ids.chunks(2).map(|pair| joint(x, pair[0] as usize, pair[1] as usize));
+                sum += pairs.flatten().map(|v| 0.5 * c * v * v).sum::<f64>();
+            }
+        }
+        sum
+    };
+    assert_eq!(shown.len(), 2, "one call for pairs, one for lists");
+    for (at, slope) in fixture::numeric_gradient(&before, objective).iter().enumerate() {
+        let (got, want) = (plain[at] - guided[at], rate * slope);
+        assert!((got - want).abs() < 2e-5 * want.abs().max(1.0), "{at}: {got} {want}");
+    }
 }

@@ -12,6 +12,7 @@ mod bpr;
 mod codes;
 mod gemm;
 mod linear;
+mod lists;
 mod loss;
 mod softmax;
 mod spd;
@@ -27,6 +28,7 @@ pub use gemm::{Op, gemm};
 pub use linear::{
     Activation, activation_backward, bias_act, column_sums_add, linear_bias_act, linear_bias_act_backward,
 };
+pub use lists::{list_dots, list_dots_backward};
 pub use loss::{bce_with_logits, hinge, logistic};
 pub use softmax::{softmax_cross_entropy, softmax_rows, suffix_log_sum_exp, suffix_log_sum_exp_backward};
 pub use spd::{cholesky_solve, gram_add, padded};

@@ -1,15 +1,17 @@
 //! The training loop: epochs, validation, early stopping, checkpoints, resume.
 //!
 //! A model implements [`Step`]; [`fit`] does the rest. What is seen on the way goes to an [`Observer`]; progress bars and
-//! logs are made of it by binaries.
+//! logs are made of it by binaries. A [`Guide`] adds an objective of its own to a model's.
 
 mod checkpoint;
 mod error;
 mod fit;
+mod guide;
 mod observer;
 
 pub use error::TrainError;
 pub use fit::{Checkpoint, EpochRecord, FitConfig, FitReport, StopReason, fit};
+pub use guide::{BoxError, Entities, Guide, Guides, Lists, Student};
 pub use observer::{Event, Observer, Silent};
 
 use crate::ParamStore;
