@@ -116,6 +116,29 @@ fn bpr(c: &mut Criterion<CpuTime>) {
     group.finish();
 }
 
+/// An epoch of a table whose rows all move at every step: 113 batches of 2,000 of 25,181 rows.
+fn weight_decay(c: &mut Criterion<CpuTime>) {
+    let mut group = c.benchmark_group("exact_epoch_weight_decay/25181_rows");
+    let adam = Optimizer::adam(1e-3).with_weight_decay(1e-3);
+    for dim in [20, 200] {
+        let mut table = RowTable::new(25_181, dim, Init::Normal { std: 0.01 }, Seed(1), RowUpdate::Exact);
+        let grads = Init::Normal { std: 0.1 }.draw(2_000, dim, Seed(2));
+        let mut epoch = 0;
+        group.bench_function(BenchmarkId::from_parameter(dim), |b| {
+            b.iter(|| {
+                epoch += 1;
+                for step in 0..113 {
+                    let rows = Seed(3).at(epoch, step).sample_distinct(25_181, 2_000);
+                    table.refresh(&rows);
+                    table.apply(&rows, &grads, &adam);
+                }
+                table.settle();
+            });
+        });
+    }
+    group.finish();
+}
+
 fn adam_dense(c: &mut Criterion<CpuTime>) {
     let mut group = c.benchmark_group("adam_dense_pass");
     for n in [10_000, 1_000_000] {
@@ -236,7 +259,7 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(3));
-    targets = bpr, graph_step, adam_dense, spmm, layer, graph_ops
+    targets = bpr, weight_decay, graph_step, adam_dense, spmm, layer, graph_ops
 }
 
 fn main() {
