@@ -31,10 +31,12 @@ def read_pairs(path):
     return numpy.array(users), numpy.array(items)
 
 
-def normalised_adjacency(users, items, n_users, n_items):
+def normalised_adjacency(users, items, n_users, n_items, self_loops=False):
     n = n_users + n_items
     one_way = scipy.sparse.coo_matrix((numpy.ones(len(users), numpy.float32), (users, items + n_users)), (n, n))
     a = (one_way + one_way.T).tocsr()
+    if self_loops:
+        a = a + scipy.sparse.identity(n, numpy.float32, "csr")
     degree = numpy.asarray(a.sum(1)).ravel()
     d = 1 / numpy.sqrt(numpy.maximum(degree, 1))
     a = (scipy.sparse.diags(d) @ a @ scipy.sparse.diags(d)).tocsr().astype(numpy.float32)

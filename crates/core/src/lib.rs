@@ -16,7 +16,7 @@ mod hit;
 mod ids;
 mod names;
 pub mod rng;
-mod simd;
+pub mod simd;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod topk;

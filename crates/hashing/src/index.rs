@@ -290,7 +290,7 @@ mod tests {
                 index.search(level, &queries, 50, &[ItemFilter::all()], &mut out);
                 out
             };
-            let expected = answer(Level::Portable);
+            let expected = answer(Level::Scalar);
             assert_eq!(expected[1].hits()[0].score, code_bits as f32, "a code is nearest to itself");
             for level in Level::available() {
                 assert_eq!(answer(level), expected, "{level:?}, {code_bits} bits");

@@ -4,53 +4,12 @@
 //! same word of 8 codes and no shuffle is needed. A chunk is 8 groups. The hot loop asks one question a chunk and query: is any
 //! distance below the limit? Only then are the 64 distances written out.
 
+pub(crate) use rectify_core::simd::Level;
+
 /// Codes a group holds: 64-bit lanes of a 512-bit register.
 pub(crate) const GROUP: usize = 8;
 /// Codes a chunk holds.
 pub(crate) const CHUNK: usize = 64;
-
-/// Instruction sets the scan is compiled for, fastest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Level {
-    /// AVX-512 with `vpopcntq`.
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    /// AVX2, popcount by nibble look-up as the compiler writes it.
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    /// Scalar `popcnt`.
-    #[cfg(target_arch = "x86_64")]
-    Popcnt,
-    /// Whatever the compilation target has; on AArch64 that is NEON.
-    Portable,
-}
-
-impl Level {
-    /// The levels this machine runs, fastest first; the last is always `Portable`.
-    pub(crate) fn available() -> Vec<Self> {
-        let mut levels = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vpopcntdq") {
-                levels.push(Self::Avx512);
-            }
-            if is_x86_feature_detected!("avx2") {
-                levels.push(Self::Avx2);
-            }
-            if is_x86_feature_detected!("popcnt") {
-                levels.push(Self::Popcnt);
-            }
-        }
-        levels.push(Self::Portable);
-        levels
-    }
-
-    /// The fastest level this machine runs.
-    pub(crate) fn best() -> Self {
-        static BEST: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
-        *BEST.get_or_init(|| Self::available()[0])
-    }
-}
 
 /// Who wants the distances of a chunk.
 pub(crate) trait Visitor {
@@ -65,33 +24,27 @@ pub(crate) trait Visitor {
 /// `blocked` is `[n / 64, 8, words, 8]`, `queries` are of `words` words each.
 pub(crate) fn scan(level: Level, blocked: &[u64], words: usize, queries: &[&[u64]], visitor: &mut impl Visitor) {
     debug_assert!(blocked.len().is_multiple_of(CHUNK * words) && queries.iter().all(|q| q.len() == words));
-    match level {
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => {
+    #[cfg(target_arch = "x86_64")]
+    {
+        type Scan<V> = unsafe fn(&[u64], usize, &[&[u64]], &mut V);
+        let level = level.usable();
+        let scan: Option<Scan<_>> = if level >= Level::Avx512Vbmi {
+            Some(x86::scan_avx512)
+        } else if level >= Level::Avx2 {
+            Some(x86::scan_avx2)
+        } else if level >= Level::Popcnt {
+            Some(x86::scan_popcnt)
+        } else {
+            None
+        };
+        if let Some(scan) = scan {
             #[expect(unsafe_code, reason = "calling a function compiled for an instruction set")]
-            // SAFETY: this level exists only where the features were detected.
-            unsafe {
-                x86::scan_avx512(blocked, words, queries, visitor);
-            }
+            // SAFETY: a usable level has the features that it stands for.
+            return unsafe { scan(blocked, words, queries, visitor) };
         }
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => {
-            #[expect(unsafe_code, reason = "calling a function compiled for an instruction set")]
-            // SAFETY: as above.
-            unsafe {
-                x86::scan_avx2(blocked, words, queries, visitor);
-            }
-        }
-        #[cfg(target_arch = "x86_64")]
-        Level::Popcnt => {
-            #[expect(unsafe_code, reason = "calling a function compiled for an instruction set")]
-            // SAFETY: as above.
-            unsafe {
-                x86::scan_popcnt(blocked, words, queries, visitor);
-            }
-        }
-        Level::Portable => scan_lanes(blocked, words, queries, visitor),
     }
+    let _ = level;
+    scan_lanes(blocked, words, queries, visitor);
 }
 
 /// Gives the word loop a constant length for the common code lengths, where it unrolls.

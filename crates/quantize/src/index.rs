@@ -370,7 +370,7 @@ mod tests {
                 index.search(level, &tables, 20, &[ItemFilter::all()], &mut out);
                 out
             };
-            let expected = answer(Level::Portable);
+            let expected = answer(Level::Scalar);
             for level in Level::available() {
                 assert_eq!(answer(level), expected, "{level:?} with {b} codebooks of {w}");
             }

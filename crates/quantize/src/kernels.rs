@@ -3,45 +3,10 @@
 //! A table of 256 bytes fits four 512-bit registers, so 64 look-ups are two two-register permutations and a blend (AVX-512 VBMI);
 //! a table of 16 bytes fits one, and 64 look-ups are one shuffle. All levels compute the same integers.
 
+pub(crate) use rectify_core::simd::Level;
+
 use crate::layout::BLOCK;
 use crate::quick::{GROUP, QuickTable};
-
-/// Instruction sets the scan is compiled for, fastest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Level {
-    /// AVX-512 with byte permutations (VBMI).
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    /// AVX2: shuffles for four-bit codes, scalar look-ups for bytes.
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    /// Scalar look-ups.
-    Portable,
-}
-
-impl Level {
-    /// The levels this machine runs, fastest first; the last is always `Portable`.
-    pub(crate) fn available() -> Vec<Self> {
-        let mut levels = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vbmi") {
-                levels.push(Self::Avx512);
-            }
-            if is_x86_feature_detected!("avx2") {
-                levels.push(Self::Avx2);
-            }
-        }
-        levels.push(Self::Portable);
-        levels
-    }
-
-    /// The fastest level this machine runs.
-    pub(crate) fn best() -> Self {
-        static BEST: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
-        *BEST.get_or_init(|| Self::available()[0])
-    }
-}
 
 /// Who wants the items of a block.
 pub(crate) trait Visitor {
@@ -64,36 +29,25 @@ pub(crate) fn scan(
     debug_assert!(blocks.len().is_multiple_of(BLOCK * planes));
     let width = if four_bit { 32 } else { 256 };
     debug_assert!(tables.iter().all(|table| table.bytes.len() == planes * width));
-    match level {
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => {
+    #[cfg(target_arch = "x86_64")]
+    {
+        type Scan<V> = unsafe fn(&[u8], usize, usize, &[QuickTable], &mut V);
+        let level = level.usable();
+        let scan: Option<Scan<_>> = match four_bit {
+            true if level >= Level::Avx512Vbmi => Some(x86::scan_512::<true>),
+            false if level >= Level::Avx512Vbmi => Some(x86::scan_512::<false>),
+            true if level >= Level::Avx2 => Some(x86::scan_four_bit_256),
+            false if level >= Level::Avx2 => Some(x86::scan_bytes_256),
+            _ => None,
+        };
+        if let Some(scan) = scan {
             #[expect(unsafe_code, reason = "calling a function compiled for an instruction set")]
-            // SAFETY: this level exists only where the features were detected.
-            unsafe {
-                match four_bit {
-                    true => x86::scan_512::<true>(blocks, first, planes, tables, visitor),
-                    false => x86::scan_512::<false>(blocks, first, planes, tables, visitor),
-                }
-            }
+            // SAFETY: a usable level has the features that it stands for.
+            return unsafe { scan(blocks, first, planes, tables, visitor) };
         }
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 if four_bit => {
-            #[expect(unsafe_code, reason = "calling a function compiled for an instruction set")]
-            // SAFETY: as above.
-            unsafe {
-                x86::scan_four_bit_256(blocks, first, planes, tables, visitor);
-            }
-        }
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => {
-            #[expect(unsafe_code, reason = "calling a function compiled for an instruction set")]
-            // SAFETY: as above.
-            unsafe {
-                x86::scan_bytes_256(blocks, first, planes, tables, visitor);
-            }
-        }
-        Level::Portable => scan_plain(blocks, first, planes, four_bit, tables, visitor),
     }
+    let _ = level;
+    scan_plain(blocks, first, planes, four_bit, tables, visitor);
 }
 
 /// The definition that every level must match.

@@ -4,15 +4,15 @@
 
 use std::arch::x86_64::*;
 
-use super::{LANES, Simd, Work};
+use super::{LANES, Level, Simd, Work};
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx2(());
 
 impl Avx2 {
-    pub(super) fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+    pub(super) fn at(level: Level) -> Option<Self> {
+        (level.usable() >= Level::Avx2).then_some(Self(()))
     }
 
     #[inline]
@@ -21,7 +21,7 @@ impl Avx2 {
         fn entry<W: Work>(simd: Avx2, work: W) -> W::Out {
             work.run(simd)
         }
-        // SAFETY: `self` was made by `detect`, which found these features.
+        // SAFETY: `self` was made by `at`, and a usable level has these features.
         unsafe { entry(self, work) }
     }
 }

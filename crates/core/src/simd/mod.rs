@@ -1,7 +1,8 @@
-//! Sixteen lanes at a time, at the widest level that the processor has.
+//! Sixteen lanes at a time, at the highest [`Level`] of instruction sets that the processor has; the level is everybody's, the
+//! rest is this crate's.
 //!
-//! A kernel is written once, generic over [`Simd`], as the [`Work::run`] of a struct that holds its arguments;
-//! [`Level::run`] compiles it for each instruction set and picks one at run time. Everything that `run` calls must be
+//! A kernel is written once, generic over `Simd`, as the `Work::run` of a struct that holds its arguments;
+//! `Level::run` compiles it for each instruction set and picks one at run time. Everything that `run` calls must be
 //! `#[inline(always)]`: a function of its own would be compiled without the instruction set.
 //!
 //! All levels give the same bits: integer operations are exact, and each float operation is one rounded IEEE operation.
@@ -10,7 +11,10 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod level;
 mod portable;
+
+pub use level::Level;
 
 /// Lanes of every vector.
 pub(crate) const LANES: usize = 16;
@@ -52,43 +56,19 @@ pub(crate) trait Work {
     fn run<S: Simd>(self, simd: S) -> Self::Out;
 }
 
-/// An instruction set that this processor has.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Level {
-    /// AVX-512 F, BW, VNNI.
-    #[cfg(target_arch = "x86_64")]
-    Avx512(avx512::Avx512),
-    /// AVX2 and FMA.
-    #[cfg(target_arch = "x86_64")]
-    Avx2(avx2::Avx2),
-    /// Plain Rust.
-    Portable,
-}
-
 impl Level {
-    /// All levels of this processor, best first.
-    pub(crate) fn available() -> impl Iterator<Item = Self> {
-        #[cfg(target_arch = "x86_64")]
-        let special = [avx512::Avx512::detect().map(Self::Avx512), avx2::Avx2::detect().map(Self::Avx2)];
-        #[cfg(not(target_arch = "x86_64"))]
-        let special: [Option<Self>; 0] = [];
-        special.into_iter().flatten().chain([Self::Portable])
-    }
-
-    /// The best level of this processor.
-    pub(crate) fn best() -> Self {
-        Self::available().next().unwrap_or(Self::Portable)
-    }
-
-    /// Runs a kernel at this level.
+    /// Runs a kernel at this level, or at the machine's highest if that is lower.
     pub(crate) fn run<W: Work>(self, work: W) -> W::Out {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512(simd) => simd.run(work),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(simd) => simd.run(work),
-            Self::Portable => work.run(portable::Portable),
+        #[cfg(target_arch = "x86_64")]
+        {
+            if let Some(simd) = avx512::Avx512::at(self) {
+                return simd.run(work);
+            }
+            if let Some(simd) = avx2::Avx2::at(self) {
+                return simd.run(work);
+            }
         }
+        work.run(portable::Portable)
     }
 }
 

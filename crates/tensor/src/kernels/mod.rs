@@ -47,66 +47,8 @@ pub mod simd {
     pub use crate::kernel;
 }
 
-use std::sync::atomic::{AtomicU8, Ordering};
-
-/// The instruction set that kernels run with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Level {
-    /// Whatever the build targets; no fused multiply-add.
-    Scalar = 1,
-    /// AVX2 and FMA.
-    Avx2 = 2,
-    /// AVX-512 F, BW, CD, DQ and VL.
-    Avx512 = 3,
-}
-
-impl Level {
-    /// The best level of this machine, found once.
-    #[must_use]
-    #[inline]
-    pub fn best() -> Self {
-        static FOUND: AtomicU8 = AtomicU8::new(0);
-        match FOUND.load(Ordering::Relaxed) {
-            1 => Self::Scalar,
-            2 => Self::Avx2,
-            3 => Self::Avx512,
-            _ => {
-                let level = Self::detect();
-                FOUND.store(level as u8, Ordering::Relaxed);
-                level
-            }
-        }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[cold]
-    fn detect() -> Self {
-        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        let avx512 = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512cd")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl");
-        match (avx2, avx512) {
-            (true, true) => Self::Avx512,
-            (true, false) => Self::Avx2,
-            (false, _) => Self::Scalar,
-        }
-    }
-
-    #[cfg(not(target_arch = "x86_64"))]
-    #[cold]
-    fn detect() -> Self {
-        Self::Scalar
-    }
-
-    /// All levels this machine can run, for tests that compare them.
-    #[cfg(test)]
-    pub(crate) fn available() -> Vec<Self> {
-        [Self::Scalar, Self::Avx2, Self::Avx512].into_iter().filter(|level| *level <= Self::best()).collect()
-    }
-}
+/// The instruction sets that kernels are compiled for; of its rungs they use `Scalar`, `Avx2` and `Avx512`.
+pub use rectify_core::simd::Level;
 
 /// Compiles one generic body (`fn body<const FMA: bool>`, `#[inline(always)]`) for every level, and picks one at run time.
 ///
@@ -158,15 +100,15 @@ macro_rules! kernel {
                 fn avx2($($arg: $ty),*) $(-> $ret)? {
                     $body::<true>($($arg),*)
                 }
-                let level = level.min($crate::kernels::Level::best());
-                if level == $crate::kernels::Level::Avx512 {
+                let level = level.usable();
+                if level >= $crate::kernels::Level::Avx512 {
                     #[expect(unsafe_code, reason = "run-time dispatch to a build with more target features")]
-                    // SAFETY: `level` is at most what `Level::best` found on this machine.
+                    // SAFETY: a usable level has the features that it stands for.
                     return unsafe { avx512($($arg),*) };
                 }
-                if level == $crate::kernels::Level::Avx2 {
+                if level >= $crate::kernels::Level::Avx2 {
                     #[expect(unsafe_code, reason = "run-time dispatch to a build with more target features")]
-                    // SAFETY: `level` is at most what `Level::best` found on this machine.
+                    // SAFETY: as above.
                     return unsafe { avx2($($arg),*) };
                 }
             }
