@@ -39,7 +39,7 @@ fn selection(c: &mut Criterion) {
     assert_eq!(ours, naive, "the answer");
 
     let mut group = c.benchmark_group("select_top_100/1m_scores");
-    group.sample_size(10).measurement_time(Duration::from_secs(2));
+    group.sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
     group.bench_function("sort", |b| b.iter(|| naive_selection(black_box(&scores), &mut naive)));
     group.bench_function("select_top_k", |b| {
         b.iter(|| select_top_k(black_box(&scores), K, &ItemFilter::all(), &mut ours));
@@ -56,7 +56,7 @@ fn search(c: &mut Criterion) {
         naive_search(&rows, queries[0], &mut naive);
 
         let mut group = c.benchmark_group(format!("exact_top_100/{n}_items/dim_{dim}"));
-        group.sample_size(10).measurement_time(Duration::from_secs(2));
+        group.sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
         group.bench_function("naive/1_query", |b| b.iter(|| naive_search(&rows, black_box(queries[0]), &mut naive)));
         for (name, first_pass) in [("f32", false), ("first_pass", true)] {
             let index = ExactIndex::build(rows.clone(), dim, &ExactConfig { first_pass }).expect("rows are finite");

@@ -92,8 +92,7 @@ impl Simd for Avx512 {
         for at in (0..out.len()).step_by(LANES) {
             let width = LANES.min(out.len() - at);
             let mask = (u32::MAX >> (32 - width)) as u16;
-            // SAFETY: `self` proves the features; only the `width` values of each row from `at` on are read, and
-            // `at + width <= row.len()`.
+            // SAFETY: `self` proves the features; `at + width <= row.len()`, and no more than `width` values are read.
             let columns =
                 unsafe { transposed(std::array::from_fn(|i| _mm512_maskz_loadu_ps(mask, rows[i].as_ptr().add(at)))) };
             for (to, column) in out[at..at + width].iter_mut().zip(columns) {
