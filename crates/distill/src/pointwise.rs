@@ -72,13 +72,7 @@ pub fn soft_targets(teacher: &[f32], temperature: f32, bias: f32, targets: &mut 
 pub fn collaborative(scores: &[f32], targets: &[f32], weight: f32, grads: &mut [f32]) -> Result<f64, LossError> {
     check_len("targets", scores.len(), targets.len())?;
     check_len("gradients of scores", scores.len(), grads.len())?;
-    let mut total = 0.0;
-    for ((s, q), g) in scores.iter().zip(targets).zip(grads) {
-        let (loss, slope) = soft_label(*s, *q);
-        total += loss.wide();
-        *g = weight * slope;
-    }
-    Ok(total)
+    Ok(kernels::bce_with_logits(scores, targets, weight, grads))
 }
 
 /// Cross entropy of a logit against a soft label, and its slope. `softplus(s) - q s` is its stable form.

@@ -18,7 +18,7 @@ use super::npy;
 use crate::measure::Stopwatch;
 
 /// One measurement of ours; a cost in the case's unit.
-type Once = Box<dyn FnMut() -> Result<f64> + Send>;
+pub(super) type Once = Box<dyn FnMut() -> Result<f64> + Send>;
 
 /// Name and cost of each peer that answered.
 pub(crate) type Costs = Vec<(String, f64)>;
@@ -39,7 +39,7 @@ pub(crate) struct Case {
 
 /// All cases.
 pub(crate) fn all() -> Vec<Case> {
-    vec![
+    let mut all = vec![
         Case {
             name: "exact/1M x 64/1 query",
             unit: "ms",
@@ -106,7 +106,9 @@ pub(crate) fn all() -> Vec<Case> {
             read: light_gcn_costs,
             promises: &[("torch CSR", 1.5)],
         },
-    ]
+    ];
+    all.extend(super::distill::cases());
+    all
 }
 
 const N_ITEMS: usize = 1_000_000;
@@ -161,7 +163,7 @@ const NEU_MF_BATCH: usize = 512;
 const PAIRS: &str = "pairs.txt";
 
 /// CPU microseconds a sample of one epoch, without what comes before and after it.
-fn epoch_cost(train: impl FnOnce(&FitConfig, &mut dyn Observer) -> Result<()>) -> Result<f64> {
+pub(super) fn epoch_cost(train: impl FnOnce(&FitConfig, &mut dyn Observer) -> Result<()>) -> Result<f64> {
     let (mut watch, mut cost) = (None, None);
     let mut observer = |event: &Event| {
         match event {

@@ -4,6 +4,8 @@
 mod all;
 #[cfg(feature = "train")]
 mod cases;
+#[cfg(feature = "train")]
+mod distill;
 mod npy;
 mod retrieval;
 
