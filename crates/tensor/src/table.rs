@@ -322,16 +322,22 @@ mod tests {
 
     #[test]
     fn exact_rows_have_the_bits_of_a_dense_pass_at_every_step() {
-        let (n_rows, dim) = (12, 21);
-        let optimizers = [
-            Optimizer::adam(1e-2),
-            Optimizer::adam(1e-2).with_weight_decay(1e-3),
-            Optimizer::Adam(Adam { epsilon: 1e-3, beta1: 0.5, ..Adam::default() }),
-            Optimizer::Adagrad(Adagrad { weight_decay: 0.01, ..Adagrad::default() }),
-            Optimizer::Sgd(Sgd { learning_rate: 0.1, weight_decay: 0.01 }),
-            Optimizer::Sgd(Sgd::default()),
+        let n_rows = 12;
+        let decaying = Optimizer::adam(1e-2).with_weight_decay(1e-3);
+        // Widths on both sides of what is packed, with and without a part of a stretch.
+        let cases = [
+            (Optimizer::adam(1e-2), 21),
+            (decaying, 21),
+            (decaying, 1),
+            (decaying, 40),
+            (decaying, 41),
+            (decaying, 150),
+            (Optimizer::Adam(Adam { epsilon: 1e-3, beta1: 0.5, ..Adam::default() }), 21),
+            (Optimizer::Adagrad(Adagrad { weight_decay: 0.01, ..Adagrad::default() }), 21),
+            (Optimizer::Sgd(Sgd { learning_rate: 0.1, weight_decay: 0.01 }), 21),
+            (Optimizer::Sgd(Sgd::default()), 21),
         ];
-        for optimizer in optimizers {
+        for (optimizer, dim) in cases {
             // A row of zeros, too: it has no spacing to hide a step in.
             let mut start = normals("table", n_rows * dim);
             start[..dim].fill(0.0);
@@ -350,7 +356,7 @@ mod tests {
                 let mut got = vec![0.0; leaf.len()];
                 sparse.clone().gather(&rows, &mut got);
                 for (row, got) in rows.iter().zip(got.chunks(dim)) {
-                    assert_eq!(bits(got), bits(dense.row(*row)), "{optimizer:?} step {step} row {row}");
+                    assert_eq!(bits(got), bits(dense.row(*row)), "{optimizer:?} width {dim} step {step} row {row}");
                 }
             }
             sparse.settle();

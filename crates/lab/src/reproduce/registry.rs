@@ -12,6 +12,7 @@ use rectify_teachers::mf::{self, MfConfig};
 use rectify_teachers::neumf::{self, NeuMf, NeuMfConfig};
 use rectify_teachers::{self as teachers, ConfigError, Factors, FitError};
 use rectify_tensor::train::{FitConfig, FitReport, Guides, Observer};
+use rectify_tensor::{Optimizer, Sgd};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -222,6 +223,49 @@ fn open_neu_mf(path: &Path) -> Result<Box<dyn Model>> {
     Ok(Box::new(NeuMf::open(path)?))
 }
 
+/// Settings of a NeuMF by the NCF recipe.
+#[derive(Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+struct Pretrained {
+    model: NeuMfConfig,
+    /// Of the joint model; plain gradient descent in the paper.
+    fine_tuning: Optimizer,
+    /// Epochs of GMF and of MLP alone.
+    pretraining_epochs: u32,
+}
+
+impl Default for Pretrained {
+    fn default() -> Self {
+        let fine_tuning = Optimizer::Sgd(Sgd::default());
+        Self { model: NeuMfConfig::default(), fine_tuning, pretraining_epochs: 20 }
+    }
+}
+
+impl Pretrained {
+    fn validate(&self) -> Result<(), String> {
+        self.model.validate().map_err(|error| error.to_string())?;
+        self.fine_tuning.validate().map_err(|error| format!("fine_tuning: {error}"))?;
+        if self.pretraining_epochs == 0 {
+            return Err("pretraining_epochs is 0, expected at least 1".into());
+        }
+        Ok(())
+    }
+}
+
+/// Trains GMF and MLP, then NeuMF from both, and saves it.
+fn pretrained_neu_mf(job: Job<'_>) -> Result<Option<FitReport>> {
+    let Pretrained { model: config, fine_tuning, pretraining_epochs } = config(&job)?;
+    let alone = FitConfig { max_epochs: pretraining_epochs, patience: None, eval_every: 0, checkpoint: None };
+    let runs = neumf::PretrainRuns { gmf: alone.clone(), mlp: alone, joint: job.fit.clone() };
+    let validate = job.validate;
+    let mut validate = |model: &NeuMf| validate(model.answers()).map_err(Into::into);
+    let (train, seed) = (job.train, job.seed);
+    let (model, report) =
+        neumf::fit_pretrained(train, &config, &fine_tuning, &runs, seed, &mut validate, job.observer)?;
+    model.save(job.path, Overwrite::Replace)?;
+    Ok(Some(report))
+}
+
 /// Settings of a student: its own, and what it learns from its teacher.
 #[derive(Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -380,6 +424,14 @@ const KINDS: &[Kind] = &[
         needs_teacher: false,
         resolve: |settings| resolve_neu_mf(settings, &NeuMfConfig::default()),
         train: neu_mf,
+        open: open_neu_mf,
+    },
+    Kind {
+        name: "neu-mf-pretrained",
+        by_epochs: true,
+        needs_teacher: false,
+        resolve: |settings| resolve(settings, Pretrained::validate),
+        train: pretrained_neu_mf,
         open: open_neu_mf,
     },
     Kind {
