@@ -2,7 +2,7 @@
 
 use rectify_core::rng::Seed;
 use rectify_tensor::kernels::bce_with_logits;
-use rectify_tensor::train::{BoxError, Entities, Guides, Lists};
+use rectify_tensor::train::{BoxError, Entities, Guide, Guides, Lists};
 use rectify_tensor::{DenseKey, DistinctRows, Init, ParamStore, RowsKey};
 
 use super::NeuMfConfig;
@@ -164,7 +164,7 @@ impl Network {
         keys: &Keys,
         lists: &Lists,
         scale: f32,
-        guide: &mut dyn rectify_tensor::train::Guide,
+        guide: &mut dyn Guide,
     ) -> Result<f64, BoxError> {
         let mut total = 0.0;
         if lists.items.is_empty() {
