@@ -1,6 +1,7 @@
 """Full evaluation of all users with the usual Python tools, one thread, CPU time.
 
     python benches/peers/full_evaluation.py [--ratings ratings.dat.gz] [--rounds 5]
+    python benches/peers/full_evaluation.py --folder DIR --k 20|100 [--rounds 1]
 
 The case of `cargo bench -p rectify-eval --bench full_evaluation`: 6,040 users, 3,706 items, 64 factors, a fifth of each user's
 million pairs held out, training items excluded. With --ratings (`user::item::rating::time`) the pairs are MovieLens-1M's,
@@ -12,6 +13,10 @@ Methods, all asked in every round:
 - implicit/k20, implicit/k100: `ranking_metrics_at_k` (its precision, MAP, NDCG and AUC at one cut-off).
 
 Prints one line a method: CPU milliseconds (minimum, median) and NDCG at its cut-off; all methods must agree on it.
+
+With --folder the case is that of `bench all`: users.npy and items.npy are factors [n, 64], train.npy and test.npy pairs [n, 2],
+ndcg.txt the NDCG that must come out. Prints one JSON line a method: the median of its CPU milliseconds at that cut-off (numpy at 100
+with the five cut-offs above).
 """
 
 import os
@@ -21,6 +26,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import argparse
 import gzip
+import json
 import statistics
 import sys
 import time
@@ -46,7 +52,7 @@ def pairs_of(path):
     return pairs // N_ITEMS, pairs % N_ITEMS
 
 
-def numpy_metrics(users, items, train, test, cuts=(5, 10, 20, 50, 100), block=512):
+def numpy_metrics(users, items, train, test, cuts, block=512):
     k = max(cuts)
     gain = 1.0 / np.log2(np.arange(k) + 2)
     ideal = np.cumsum(gain)
@@ -84,11 +90,65 @@ def numpy_metrics(users, items, train, test, cuts=(5, 10, 20, 50, 100), block=51
     return np.concatenate(values, axis=1).mean(axis=1)
 
 
+def methods_of(users, items, train, test, cuts):
+    """Name to a function that returns the NDCG at a cut-off: numpy with all of them at once, implicit with each."""
+    methods = {f"numpy/k{max(cuts)}": lambda: numpy_metrics(users, items, train, test, cuts)[-1]}
+    try:
+        import implicit
+        from implicit.evaluation import ranking_metrics_at_k
+
+        model = implicit.cpu.als.AlternatingLeastSquares(factors=items.shape[1])
+        model.user_factors, model.item_factors = users, items
+        for k in {20, 100} & set(cuts):
+            methods[f"implicit/k{k}"] = lambda k=k: ranking_metrics_at_k(
+                model, train, test, K=k, show_progress=False, num_threads=1
+            )["ndcg"]
+    except ImportError:
+        print("implicit is not installed: left out", file=sys.stderr)
+    return methods
+
+
+def measured(methods, rounds):
+    """CPU milliseconds of every round and the answer, by method."""
+    times, answers = {name: [] for name in methods}, {}
+    for _ in range(rounds):
+        for name, method in methods.items():
+            start = time.process_time()
+            answers[name] = method()
+            times[name].append((time.process_time() - start) * 1e3)
+    return times, answers
+
+
+def of_folder(arguments):
+    load = lambda name: np.load(os.path.join(arguments.folder, name))
+    users, items = load("users.npy"), load("items.npy")
+
+    def matrix(name):
+        pairs = load(name).astype(np.int64)
+        ones = np.ones(len(pairs), dtype=np.float32)
+        return sp.csr_matrix((ones, pairs.T), shape=(len(users), len(items)))
+
+    cuts = (5, 10, 20, 50, 100) if arguments.k == 100 else (arguments.k,)
+    methods = methods_of(users, items, matrix("train.npy"), matrix("test.npy"), cuts)
+    methods = {name: method for name, method in methods.items() if name.endswith(f"/k{arguments.k}")}
+    times, answers = measured(methods, arguments.rounds)
+    expected = float(open(os.path.join(arguments.folder, "ndcg.txt")).read())
+    for name, answer in answers.items():
+        if abs(answer - expected) > 1e-5:
+            sys.exit(f"{name} finds ndcg@{arguments.k} {answer}, expected {expected}")
+        peer = name.split("/")[0]
+        print(json.dumps({"peer": peer, "cpu_ms": statistics.median(times[name])}), flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ratings")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--folder")
+    parser.add_argument("--k", type=int, default=20)
     arguments = parser.parse_args()
+    if arguments.folder:
+        return of_folder(arguments)
 
     rng = np.random.default_rng(2)
     users, items = pairs_of(arguments.ratings)
@@ -109,26 +169,8 @@ def main():
     item_factors[:, 0] = np.log1p(np.bincount(items[~held], minlength=N_ITEMS))
     user_factors[:, 0] = 1.0
 
-    methods = {"numpy/k100": (lambda: numpy_metrics(user_factors, item_factors, train, test)[-1])}
-    try:
-        import implicit
-        from implicit.evaluation import ranking_metrics_at_k
-
-        model = implicit.cpu.als.AlternatingLeastSquares(factors=DIM)
-        model.user_factors, model.item_factors = user_factors, item_factors
-        for k in (20, 100):
-            methods[f"implicit/k{k}"] = lambda k=k: ranking_metrics_at_k(
-                model, train, test, K=k, show_progress=False, num_threads=1
-            )["ndcg"]
-    except ImportError:
-        print("implicit is not installed: left out", file=sys.stderr)
-
-    times, answers = {name: [] for name in methods}, {}
-    for _ in range(arguments.rounds):
-        for name, method in methods.items():
-            start = time.process_time()
-            answers[name] = method()
-            times[name].append((time.process_time() - start) * 1e3)
+    methods = methods_of(user_factors, item_factors, train, test, (5, 10, 20, 50, 100))
+    times, answers = measured(methods, arguments.rounds)
     for name, samples in times.items():
         low, middle = min(samples), statistics.median(samples)
         print(f"{name:16} {low:9.1f} {middle:9.1f} ms CPU   ndcg {answers[name]:.6f}")

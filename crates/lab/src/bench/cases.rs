@@ -5,9 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use rectify_core::rng::Seed;
-use rectify_core::{ExactConfig, ExactIndex, ItemFilter, Retriever, TopK, UserId};
+use rectify_core::{ExactConfig, ExactIndex, ItemFilter, Retriever, TopK};
 
-use rectify_data::SyntheticConfig;
+use rectify_data::{Interactions, SyntheticConfig};
 use rectify_teachers::light_gcn::{self, LightGcnConfig};
 use rectify_teachers::mf::{self, MfConfig};
 use rectify_teachers::neumf::{self, NeuMfConfig};
@@ -78,6 +78,19 @@ pub(crate) fn all() -> Vec<Case> {
             read: bpr_costs,
             promises: &[("torch fused Adam", 4.0), ("torch SparseAdam", 5.0)],
         },
+        // Plain gradient descent a sample without locks, against our batches of 1,024; both check their negatives.
+        Case {
+            name: "bpr/beside implicit",
+            unit: "µs",
+            prepare: |folder| {
+                write_pairs(folder, &ML_1M_SHAPE.generate("bench", Seed(0))?.interactions)?;
+                bpr(RowUpdate::Lazy)
+            },
+            script: "implicit_bpr.py",
+            arguments: |folder| vec![folder.join(PAIRS).display().to_string(), "--dim".into(), DIM.to_string()],
+            read: bpr_costs,
+            promises: &[("implicit, gradient descent", 1.2)],
+        },
         Case {
             name: "neumf/512 rows, exact Adam",
             unit: "µs",
@@ -108,6 +121,8 @@ pub(crate) fn all() -> Vec<Case> {
         },
     ];
     all.extend(super::distill::cases());
+    all.extend(super::scans::cases());
+    all.extend(super::evaluation::cases());
     all
 }
 
@@ -153,7 +168,7 @@ fn exact_costs(printed: &str) -> Result<Costs> {
 }
 
 /// The shape of MovieLens 1M.
-const ML_1M_SHAPE: SyntheticConfig =
+pub(super) const ML_1M_SHAPE: SyntheticConfig =
     SyntheticConfig { n_users: 6040, n_items: 3706, mean_interactions: 165.0, ..SyntheticConfig::small() };
 /// The shape of Gowalla's training pairs.
 const GOWALLA_SHAPE: SyntheticConfig =
@@ -220,18 +235,23 @@ fn neu_mf_costs(printed: &str) -> Result<Costs> {
     Ok(vec![("torch fused Adam".into(), 1e6 / row.samples_per_cpu_s)])
 }
 
-/// An epoch of LightGCN, 3 layers; the pairs are written for the peer.
-fn light_gcn(folder: &Path) -> Result<Once> {
-    let data = GOWALLA_SHAPE.generate("bench", Seed(0))?.interactions;
+/// Writes `user item item …` lines for a peer.
+fn write_pairs(folder: &Path, data: &Interactions) -> Result<()> {
     let mut lines = String::new();
-    for user in 0..data.n_users() {
+    for user in data.users() {
         lines.push_str(&user.to_string());
-        for item in data.items_of(UserId(user as u32)) {
+        for item in data.items_of(user) {
             lines.push_str(&format!(" {item}"));
         }
         lines.push('\n');
     }
-    std::fs::write(folder.join(PAIRS), lines)?;
+    Ok(std::fs::write(folder.join(PAIRS), lines)?)
+}
+
+/// An epoch of LightGCN, 3 layers; the pairs are written for the peer.
+fn light_gcn(folder: &Path) -> Result<Once> {
+    let data = GOWALLA_SHAPE.generate("bench", Seed(0))?.interactions;
+    write_pairs(folder, &data)?;
     let config = LightGcnConfig::default();
     Ok(Box::new(move || {
         epoch_cost(|fit, observer| {

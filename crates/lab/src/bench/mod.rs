@@ -6,8 +6,12 @@ mod all;
 mod cases;
 #[cfg(feature = "train")]
 mod distill;
+#[cfg(feature = "train")]
+mod evaluation;
 mod npy;
 mod retrieval;
+#[cfg(feature = "train")]
+mod scans;
 
 use anyhow::Result;
 
