@@ -1,11 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod co_counts;
+mod convolution;
 mod ease;
 mod error;
 mod factors;
 #[cfg(test)]
 mod fixture;
+pub mod gcn_cf;
+mod graph;
 mod history;
 pub mod ials;
 mod item_cf;
@@ -14,7 +17,9 @@ pub mod mf;
 pub mod neumf;
 mod pop_rank;
 mod scores;
+pub mod spectral_cf;
 mod training;
+mod triples;
 
 pub use ease::{Ease, EaseConfig};
 pub use error::{ConfigError, FitError};

@@ -8,6 +8,7 @@ use rectify_core::rng::Seed;
 use rectify_core::{ExactConfig, ExactIndex, ItemFilter, Retriever, TopK};
 
 use rectify_data::{Interactions, SyntheticConfig};
+use rectify_teachers::gcn_cf::{self, GcnCfConfig};
 use rectify_teachers::light_gcn::{self, LightGcnConfig};
 use rectify_teachers::mf::{self, MfConfig};
 use rectify_teachers::neumf::{self, NeuMfConfig};
@@ -115,9 +116,18 @@ pub(crate) fn all() -> Vec<Case> {
             unit: "µs",
             prepare: light_gcn,
             script: "light_gcn.py",
-            arguments: light_gcn_arguments,
-            read: light_gcn_costs,
+            arguments: graph_arguments,
+            read: graph_costs,
             promises: &[("torch CSR", 1.5)],
+        },
+        Case {
+            name: "gcn-cf",
+            unit: "µs",
+            prepare: gcn_cf,
+            script: "gcn_cf.py",
+            arguments: graph_arguments,
+            read: graph_costs,
+            promises: &[("torch CSR", 2.0)],
         },
     ];
     all.extend(super::distill::cases());
@@ -173,6 +183,9 @@ pub(super) const ML_1M_SHAPE: SyntheticConfig =
 /// The shape of Gowalla's training pairs.
 const GOWALLA_SHAPE: SyntheticConfig =
     SyntheticConfig { n_users: 29_858, n_items: 40_981, mean_interactions: 27.0, ..SyntheticConfig::small() };
+/// The shape of MovieLens 1M with 20 interactions a user and item, half of them for training.
+const ML_1M_HALF_SHAPE: SyntheticConfig =
+    SyntheticConfig { n_users: 6022, n_items: 3043, mean_interactions: 82.6, ..SyntheticConfig::small() };
 const BPR_BATCH: usize = 1024;
 const NEU_MF_BATCH: usize = 512;
 const PAIRS: &str = "pairs.txt";
@@ -261,11 +274,24 @@ fn light_gcn(folder: &Path) -> Result<Once> {
     }))
 }
 
-fn light_gcn_arguments(folder: &Path) -> Vec<String> {
+/// An epoch of GCN-CF; the pairs are written for the peer.
+fn gcn_cf(folder: &Path) -> Result<Once> {
+    let data = ML_1M_HALF_SHAPE.generate("bench", Seed(0))?.interactions;
+    write_pairs(folder, &data)?;
+    let config = GcnCfConfig::default();
+    Ok(Box::new(move || {
+        epoch_cost(|fit, observer| {
+            gcn_cf::fit(&data, &config, fit, Seed(1), &mut |_| Ok(0.0), observer)?;
+            Ok(())
+        })
+    }))
+}
+
+fn graph_arguments(folder: &Path) -> Vec<String> {
     vec![folder.join(PAIRS).display().to_string(), "--repeat".into(), "1".into()]
 }
 
-fn light_gcn_costs(printed: &str) -> Result<Costs> {
+fn graph_costs(printed: &str) -> Result<Costs> {
     #[derive(serde::Deserialize)]
     struct Row {
         batch: f64,

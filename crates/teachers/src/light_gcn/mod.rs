@@ -9,7 +9,6 @@
 //! the code, since its logs are what can be compared with.
 
 mod config;
-mod graph;
 mod sampler;
 mod step;
 
@@ -20,10 +19,11 @@ use rectify_data::Interactions;
 use rectify_tensor::train::{self, EpochStats, FitConfig, FitReport, Observer, Step, TrainError};
 use rectify_tensor::{DenseKey, Init, ParamStore};
 
+use crate::graph::{Graph, Operator};
 use crate::training::{Validate, validate_with};
+use crate::triples::Batch;
 use crate::{Factors, FitError};
-use graph::Graph;
-use sampler::{Batch, Triples};
+use sampler::Triples;
 use step::Propagation;
 
 const MODEL: &str = "light-gcn";
@@ -65,7 +65,7 @@ struct Training<'a> {
 impl<'a> Training<'a> {
     fn new(train: &'a Interactions, config: &'a LightGcnConfig, seed: Seed) -> Result<Self, FitError> {
         let triples = Triples::new(train, seed)?;
-        let graph = Graph::new(train);
+        let graph = Graph::new(train, Operator::Adjacency);
         let mut params = ParamStore::new(seed);
         let (n_nodes, dim) = (graph.n_nodes(), config.embedding_dim);
         let embeddings = params.add_dense("embeddings", n_nodes, dim, Init::Normal { std: config.init_std as f32 });
@@ -76,7 +76,7 @@ impl<'a> Training<'a> {
     fn factors(&self) -> Result<Factors, FitError> {
         let dim = self.config.embedding_dim;
         let x0 = self.params.dense(self.embeddings).values();
-        let mean = step::mean_of_layers(&self.graph.adjacency, x0, dim, self.config.n_layers);
+        let mean = step::mean_of_layers(&self.graph.matrix, x0, dim, self.config.n_layers);
         let pick = |rows: &[u32]| -> Vec<f32> {
             rows.iter().flat_map(|row| &mean[*row as usize * dim..][..dim]).copied().collect()
         };
@@ -93,7 +93,7 @@ impl Step for Training<'_> {
             self.triples.fill(epoch, start..end, &self.graph, &mut batch);
             let [embeddings] = self.params.dense_mut([self.embeddings]);
             let x0 = embeddings.values();
-            let (mean, gradient) = self.propagation.step(&self.graph.adjacency, x0, &batch, self.config.l2 as f32);
+            let (mean, gradient) = self.propagation.step(&self.graph.matrix, x0, &batch, self.config.l2 as f32);
             loss += mean * (end - start) as f64;
             embeddings.apply(gradient, &self.config.optimizer);
         }

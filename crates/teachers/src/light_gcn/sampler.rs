@@ -5,7 +5,8 @@ use rectify_core::rng::Seed;
 use rectify_data::Interactions;
 use rectify_data::samplers::{SamplerError, UniformNegatives};
 
-use super::graph::Graph;
+use crate::graph::Graph;
+use crate::triples::Batch;
 
 /// Draws as the authors' code does: a user uniformly among those who have an item, one of the user's items uniformly, one
 /// uniform negative; as many triples an epoch as there are interactions. (Not each interaction once: users weigh alike.)
@@ -15,14 +16,6 @@ pub(super) struct Triples<'a> {
     active: Vec<UserId>,
     negatives: UniformNegatives<'a>,
     seed: Seed,
-}
-
-/// A batch, as rows of the embedding table.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    pub(super) users: Vec<u32>,
-    pub(super) positives: Vec<u32>,
-    pub(super) negatives: Vec<u32>,
 }
 
 impl<'a> Triples<'a> {
@@ -39,9 +32,7 @@ impl<'a> Triples<'a> {
 
     /// Triples number `range` of `epoch`.
     pub(super) fn fill(&self, epoch: u32, range: std::ops::Range<usize>, graph: &Graph, batch: &mut Batch) {
-        batch.users.clear();
-        batch.positives.clear();
-        batch.negatives.clear();
+        batch.clear();
         for index in range {
             let mut rng = self.seed.at(epoch, index as u64);
             let user = self.active[rng.below(self.active.len() as u32) as usize];

@@ -1,9 +1,9 @@
 //! One step of training, written out: forward, backward, optimiser.
 
-use rectify_tensor::kernels::{Pairs, add_assign, axpy, bpr, scale, scatter_add_rows, squared_norm};
-use rectify_tensor::{Csr, DistinctRows};
+use rectify_tensor::Csr;
+use rectify_tensor::kernels::{add_assign, axpy, scale, scatter_add_rows, squared_norm};
 
-use super::sampler::Batch;
+use crate::triples::{Batch, BatchRows};
 
 /// Buffers and arithmetic of a step; what is learned stays outside.
 ///
@@ -17,10 +17,7 @@ pub(super) struct Propagation {
     n_layers: usize,
     /// `X₁ … X_{K-1}` forward; the first two serve the backward products afterwards.
     layers: Vec<Vec<f32>>,
-    users: DistinctRows,
-    items: DistinctRows,
-    slots: [Vec<u32>; 3],
-    rows: Vec<u32>,
+    rows: BatchRows,
     leaf: Vec<f32>,
     last: Vec<f32>,
     d_leaf: Vec<f32>,
@@ -32,10 +29,7 @@ impl Propagation {
             dim,
             n_layers,
             layers: vec![vec![0.0; n_nodes * dim]; n_layers.saturating_sub(1).max(2)],
-            users: DistinctRows::new(n_nodes),
-            items: DistinctRows::new(n_nodes),
-            slots: Default::default(),
-            rows: Vec::new(),
+            rows: BatchRows::new(n_nodes),
             leaf: Vec::new(),
             last: Vec::new(),
             d_leaf: Vec::new(),
@@ -46,31 +40,25 @@ impl Propagation {
     ///
     /// **Shapes**: x0 and the result (n_nodes, dim).
     pub(super) fn step(&mut self, adjacency: &Csr, x0: &[f32], batch: &Batch, l2: f32) -> (f64, &[f32]) {
-        let (dim, n_layers, n) = (self.dim, self.n_layers, batch.users.len());
-        self.index(batch);
+        let (dim, n_layers, n) = (self.dim, self.n_layers, batch.len());
+        self.rows.index(batch);
         self.forward(adjacency, x0);
 
-        let n_user_values = self.users.rows().len() * dim;
-        self.d_leaf.clear();
-        self.d_leaf.resize(self.leaf.len(), 0.0);
-        let (users, items) = self.leaf.split_at(n_user_values);
-        let (d_users, d_items) = self.d_leaf.split_at_mut(n_user_values);
-        let [u, i, j] = &self.slots;
-        let pairs = Pairs { users: u, positives: i, negatives: j, user_slots: u, positive_slots: i, negative_slots: j };
-        let mut loss = bpr(users, items, dim, &pairs, 1.0 / n as f32, 0.0, d_users, d_items) / n as f64;
+        let mut loss = self.rows.bpr(&self.leaf, dim, 0.0, &mut self.d_leaf);
+        let rows = self.rows.rows();
         scale(1.0 / (n_layers + 1) as f32, &mut self.d_leaf);
 
         let (even, odd) = self.layers.split_at_mut(1);
         let (mut gradient, mut spare) = (&mut even[0], &mut odd[0]);
         gradient.fill(0.0);
         if n_layers > 0 {
-            adjacency.spmm_rows_backward(&self.rows, &self.d_leaf, dim, gradient);
+            adjacency.spmm_rows_backward(rows, &self.d_leaf, dim, gradient);
         }
-        scatter_add_rows(&self.d_leaf, dim, &self.rows, gradient);
+        scatter_add_rows(&self.d_leaf, dim, rows, gradient);
         for _ in 1..n_layers {
             adjacency.spmm(gradient, dim, spare);
             std::mem::swap(&mut gradient, &mut spare);
-            scatter_add_rows(&self.d_leaf, dim, &self.rows, gradient);
+            scatter_add_rows(&self.d_leaf, dim, rows, gradient);
         }
 
         if l2 > 0.0 {
@@ -87,21 +75,9 @@ impl Propagation {
         (loss, gradient)
     }
 
-    /// Distinct rows of the batch, users first, and the slot of each occurrence among them.
-    fn index(&mut self, batch: &Batch) {
-        let [users, positives, negatives] = &mut self.slots;
-        self.users.index(&batch.users, users);
-        self.items.index(&batch.positives, positives);
-        negatives.clear();
-        self.items.add(&batch.negatives, negatives);
-        self.rows.clear();
-        self.rows.extend_from_slice(self.users.rows());
-        self.rows.extend_from_slice(self.items.rows());
-    }
-
     /// `leaf` ← mean of all layers at the batch's rows.
     fn forward(&mut self, adjacency: &Csr, x0: &[f32]) {
-        let (dim, rows) = (self.dim, &self.rows);
+        let (dim, rows) = (self.dim, self.rows.rows());
         self.leaf.clear();
         self.leaf.resize(rows.len() * dim, 0.0);
         let mut below = x0;

@@ -39,7 +39,7 @@ fn close(got: &[f32], want: &[f32]) {
 #[test]
 fn loss_and_gradient_are_those_of_pytorch_for_zero_one_and_three_layers() {
     let pairs = [(0, 0), (0, 1), (1, 1), (1, 2), (2, 0), (2, 3)];
-    let graph = Graph::new(&Interactions::from_pairs(3, 4, &pairs).unwrap());
+    let graph = Graph::new(&Interactions::from_pairs(3, 4, &pairs).unwrap(), Operator::Adjacency);
     let nodes: Vec<usize> = graph.users().iter().chain(graph.items()).map(|at| *at as usize).collect();
     let mut x = vec![0.0; 14];
     for (node, at) in nodes.iter().enumerate() {
@@ -119,7 +119,7 @@ fn loss_and_gradient_are_those_of_pytorch_for_zero_one_and_three_layers() {
         let mut propagation = Propagation::new(7, 2, n_layers);
         for _ in 0..2 {
             // Twice: nothing of the first step may be left in the buffers.
-            let (got, d) = propagation.step(&graph.adjacency, &x, &batch, 0.01);
+            let (got, d) = propagation.step(&graph.matrix, &x, &batch, 0.01);
             assert!((got - loss).abs() < 1e-6, "{n_layers} layers: {got}, expected {loss}");
             let by_node: Vec<f32> = nodes.iter().flat_map(|at| &d[at * 2..at * 2 + 2]).copied().collect();
             close(&by_node, &gradient);
@@ -129,9 +129,9 @@ fn loss_and_gradient_are_those_of_pytorch_for_zero_one_and_three_layers() {
 
 #[test]
 fn the_adjacency_is_the_digests_example_and_symmetric() {
-    let graph = Graph::new(&Interactions::from_pairs(2, 2, &[(0, 0), (0, 1), (1, 1)]).unwrap());
+    let graph = Graph::new(&Interactions::from_pairs(2, 2, &[(0, 0), (0, 1), (1, 1)]).unwrap(), Operator::Adjacency);
     let entry = |user: usize, item: usize| {
-        let (columns, values) = graph.adjacency.row(graph.users()[user] as usize);
+        let (columns, values) = graph.matrix.row(graph.users()[user] as usize);
         columns.iter().position(|c| *c == graph.items()[item]).map(|at| values[at])
     };
     let root_half = std::f32::consts::FRAC_1_SQRT_2;
@@ -139,7 +139,7 @@ fn the_adjacency_is_the_digests_example_and_symmetric() {
         [entry(0, 0), entry(0, 1), entry(1, 1), entry(1, 0)],
         [Some(root_half), Some(0.5), Some(root_half), None]
     );
-    assert!(std::ptr::eq(graph.adjacency.transpose(), &graph.adjacency));
+    assert!(std::ptr::eq(graph.matrix.transpose(), &graph.matrix));
 }
 
 #[test]
@@ -147,9 +147,9 @@ fn every_node_has_a_place_of_its_own_even_without_edges() {
     let train = fixture::clusters(60, 40);
     let sparse = Interactions::from_pairs(5, 9, &[(1, 8), (3, 8)]).unwrap();
     for data in [train, sparse] {
-        let graph = Graph::new(&data);
+        let graph = Graph::new(&data, Operator::Adjacency);
         let mut places: Vec<u32> = graph.users().iter().chain(graph.items()).copied().collect();
-        assert_eq!(graph.adjacency.n_edges(), 2 * data.n_interactions());
+        assert_eq!(graph.matrix.n_edges(), 2 * data.n_interactions());
         places.sort_unstable();
         assert_eq!(places, (0..(data.n_users() + data.n_items()) as u32).collect::<Vec<_>>());
     }
@@ -159,7 +159,7 @@ fn every_node_has_a_place_of_its_own_even_without_edges() {
 fn users_are_drawn_alike_and_triples_are_a_seen_and_an_unseen_item() {
     let pairs: Vec<(u32, u32)> = (0..30).map(|item| (0, item)).chain([(2, 1)]).collect();
     let train = Interactions::from_pairs(3, 40, &pairs).unwrap();
-    let (triples, graph) = (Triples::new(&train, Seed(4)).unwrap(), Graph::new(&train));
+    let (triples, graph) = (Triples::new(&train, Seed(4)).unwrap(), Graph::new(&train, Operator::Adjacency));
     let (mut batch, mut of_user_2) = (Batch::default(), 0);
     for epoch in 1..=100 {
         triples.fill(epoch, 0..triples.len(), &graph, &mut batch);
