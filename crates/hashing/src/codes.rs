@@ -1,6 +1,7 @@
 //! Binary codes, packed 64 bits a word.
 
 use bitvec::prelude::{BitSlice, BitVec};
+use rectify_core::artifact::Array;
 
 use crate::CodesError;
 
@@ -22,11 +23,19 @@ pub const MAX_CODE_BITS: usize = 4096;
 /// assert_eq!((hamming, 8 - 2 * hamming), (3, 2));
 /// # Ok::<(), rectify_hashing::CodesError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct BinaryCodes {
     code_bits: usize,
-    words: BitVec<u64>,
+    words: Array<u64>,
 }
+
+impl PartialEq for BinaryCodes {
+    fn eq(&self, other: &Self) -> bool {
+        self.code_bits == other.code_bits && self.as_words() == other.as_words()
+    }
+}
+
+impl Eq for BinaryCodes {}
 
 impl BinaryCodes {
     /// Binarises rows `[n, code_bits]` by sign, with sign(0) = +1.
@@ -34,10 +43,10 @@ impl BinaryCodes {
     /// # Errors
     /// A width of 0 or above [`MAX_CODE_BITS`], a length that is no multiple of it, or a NaN (named by row).
     pub fn from_signs(rows: &[f32], code_bits: usize) -> Result<Self, CodesError> {
-        let n = Self::rows(rows.len(), code_bits)?;
-        let mut codes = Self::zeros(n, code_bits);
+        let mut words = Self::room(rows.len(), code_bits)?;
+        let stride = code_bits.next_multiple_of(64);
         for (row, values) in rows.chunks_exact(code_bits).enumerate() {
-            let code = codes.bits_mut(row);
+            let code = &mut words[row * stride..][..code_bits];
             for (bit, &value) in values.iter().enumerate() {
                 if value.is_nan() {
                     return Err(CodesError::NotANumber { row, position: bit });
@@ -45,7 +54,7 @@ impl BinaryCodes {
                 code.set(bit, value >= 0.0);
             }
         }
-        Ok(codes)
+        Ok(Self { code_bits, words: words.into_vec().into() })
     }
 
     /// Packs bits `[n, code_bits]` that stand one after another.
@@ -53,20 +62,21 @@ impl BinaryCodes {
     /// # Errors
     /// A width of 0 or above [`MAX_CODE_BITS`], or a length that is no multiple of it.
     pub fn from_bits(bits: &BitSlice<u64>, code_bits: usize) -> Result<Self, CodesError> {
-        let n = Self::rows(bits.len(), code_bits)?;
-        let mut codes = Self::zeros(n, code_bits);
+        let mut words = Self::room(bits.len(), code_bits)?;
+        let stride = code_bits.next_multiple_of(64);
         for (row, source) in bits.chunks_exact(code_bits).enumerate() {
-            codes.bits_mut(row).copy_from_bitslice(source);
+            words[row * stride..][..code_bits].copy_from_bitslice(source);
         }
-        Ok(codes)
+        Ok(Self { code_bits, words: words.into_vec().into() })
     }
 
-    /// Takes words `[n, words()]` packed elsewhere.
+    /// Takes words `[n, words()]` packed elsewhere; a mapped array stays mapped.
     ///
     /// # Errors
     /// As [`from_bits`](Self::from_bits), or a set bit beyond `code_bits` (named by row).
-    pub fn from_words(words: Vec<u64>, code_bits: usize) -> Result<Self, CodesError> {
+    pub fn from_words(words: impl Into<Array<u64>>, code_bits: usize) -> Result<Self, CodesError> {
         check_code_bits(code_bits)?;
+        let words = words.into();
         let per_code = code_bits.div_ceil(64);
         if !words.len().is_multiple_of(per_code) {
             return Err(CodesError::Length { code_bits, expected_multiple: per_code, got: words.len(), unit: "words" });
@@ -75,24 +85,16 @@ impl BinaryCodes {
         {
             return Err(CodesError::StrayBits { row, code_bits });
         }
-        Ok(Self { code_bits, words: BitVec::from_vec(words) })
+        Ok(Self { code_bits, words })
     }
 
-    fn rows(len: usize, code_bits: usize) -> Result<usize, CodesError> {
+    /// Zeroed words for `len` values.
+    fn room(len: usize, code_bits: usize) -> Result<BitVec<u64>, CodesError> {
         check_code_bits(code_bits)?;
         if !len.is_multiple_of(code_bits) {
             return Err(CodesError::Length { code_bits, expected_multiple: code_bits, got: len, unit: "values" });
         }
-        Ok(len / code_bits)
-    }
-
-    fn zeros(n: usize, code_bits: usize) -> Self {
-        Self { code_bits, words: BitVec::from_vec(vec![0; n * code_bits.div_ceil(64)]) }
-    }
-
-    fn bits_mut(&mut self, row: usize) -> &mut BitSlice<u64> {
-        let start = row * self.words() * 64;
-        &mut self.words[start..start + self.code_bits]
+        Ok(BitVec::from_vec(vec![0; len / code_bits * code_bits.div_ceil(64)]))
     }
 
     /// Number of codes.
@@ -104,7 +106,7 @@ impl BinaryCodes {
     /// Whether there is no code.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.words.is_empty()
+        self.as_words().is_empty()
     }
 
     /// Length of a code in bits.
@@ -122,7 +124,7 @@ impl BinaryCodes {
     /// All words, `[len, words]`.
     #[must_use]
     pub fn as_words(&self) -> &[u64] {
-        self.words.as_raw_slice()
+        &self.words
     }
 
     /// The words of one code: a query of [`HammingIndex`](crate::HammingIndex).
@@ -140,7 +142,7 @@ impl BinaryCodes {
     /// If `row >= len()`.
     #[must_use]
     pub fn bits_of(&self, row: usize) -> &BitSlice<u64> {
-        &self.words[row * self.words() * 64..][..self.code_bits]
+        &BitSlice::from_slice(self.words_of(row))[..self.code_bits]
     }
 
     /// The codes as rows of +1 and −1, `[len, code_bits]`.

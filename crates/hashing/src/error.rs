@@ -40,8 +40,28 @@ pub enum CodesError {
         /// Length of a code.
         code_bits: usize,
     },
-    /// More items than ids.
-    #[error("{got} codes do not fit 32-bit item ids")]
+    /// Users and items that cannot be compared.
+    #[error("users have codes of {users} bits, items of {items}; both must have one length")]
+    Widths {
+        /// Length of the users' codes.
+        users: usize,
+        /// Length of the items' codes.
+        items: usize,
+    },
+    /// Tables whose substrings are empty or too long.
+    #[error(
+        "{got} tables over codes of {code_bits} bits, expected {least} to {code_bits}, so that substrings have 1 to 24 bits"
+    )]
+    Tables {
+        /// Length of a code.
+        code_bits: usize,
+        /// Fewest tables.
+        least: usize,
+        /// Tables asked for.
+        got: usize,
+    },
+    /// More codes than ids.
+    #[error("{got} codes do not fit 32-bit ids")]
     TooMany {
         /// Codes given.
         got: usize,

@@ -10,7 +10,7 @@ use rectify_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::codes::{check_code_bits, tail_mask};
-use crate::kernels::{self, CHUNK, GROUP, Level, Visitor};
+use crate::kernels::{self, CHUNK, Layout, Level, Visitor};
 use crate::select::Selection;
 use crate::{BinaryCodes, CodesError};
 
@@ -50,7 +50,7 @@ struct Config {
 pub struct HammingIndex {
     code_bits: usize,
     n_items: usize,
-    /// `[n_items / 64, 8, words, 8]`, padded with zeros to whole chunks; see `kernels`.
+    /// Whole chunks of 64 codes, the last padded with zeros; see [`Layout`].
     blocked: Array<u64>,
 }
 
@@ -63,18 +63,30 @@ impl HammingIndex {
         if u32::try_from(codes.len()).is_err() {
             return Err(CodesError::TooMany { got: codes.len() });
         }
-        let words = codes.words();
-        let mut blocked = vec![0; codes.len().next_multiple_of(CHUNK) * words];
-        blocked.par_chunks_exact_mut(GROUP * words).zip(codes.as_words().par_chunks(GROUP * words)).for_each(
-            |(group, codes)| {
-                for (lane, code) in codes.chunks_exact(words).enumerate() {
-                    for (w, &word) in code.iter().enumerate() {
-                        group[w * GROUP + lane] = word;
-                    }
-                }
-            },
-        );
+        let layout = Layout::of(codes.code_bits());
+        let mut blocked = vec![0; codes.len().div_ceil(CHUNK) * layout.chunk_words()];
+        blocked
+            .par_chunks_exact_mut(layout.chunk_words())
+            .zip(codes.as_words().par_chunks(CHUNK * codes.words()))
+            .for_each(|(chunk, codes)| layout.fill_chunk(codes, chunk));
         Ok(Self { code_bits: codes.code_bits(), n_items: codes.len(), blocked: blocked.into() })
+    }
+
+    /// Adds the codes to an artifact whose configuration says `code_bits` and `n_items`.
+    pub(crate) fn write_into<'a>(&'a self, writer: &mut ArtifactWriter<'a>) {
+        writer.array("codes", &self.layout().shape(self.n_items), &self.blocked[..]);
+    }
+
+    /// Maps what [`write_into`](Self::write_into) wrote.
+    pub(crate) fn read_from(artifact: &Artifact, code_bits: usize, n_items: usize) -> Result<Self, ArtifactError> {
+        check_code_bits(code_bits).map_err(|error| artifact.field_error("code_bits", error.to_string()))?;
+        if u32::try_from(n_items).is_err() {
+            return Err(artifact.field_error("n_items", CodesError::TooMany { got: n_items }.to_string()));
+        }
+        let shape = Layout::of(code_bits).shape(n_items);
+        let index = Self { code_bits, n_items, blocked: artifact.array_shaped("codes", &shape)? };
+        artifact.reject(index.validate())?;
+        Ok(index)
     }
 
     /// Length of a code in bits.
@@ -87,11 +99,16 @@ impl HammingIndex {
         self.code_bits.div_ceil(64)
     }
 
-    fn word(&self, item: usize, w: usize) -> u64 {
-        self.blocked[item / GROUP * GROUP * self.words() + w * GROUP + item % GROUP]
+    const fn layout(&self) -> Layout {
+        Layout::of(self.code_bits)
     }
 
-    fn check_query(&self, query: &[u64]) -> Result<(), QueryError> {
+    /// Word `w` of a code.
+    pub(crate) fn word(&self, item: usize, w: usize) -> u64 {
+        self.layout().word(&self.blocked, item, w)
+    }
+
+    pub(crate) fn check_query(&self, query: &[u64]) -> Result<(), QueryError> {
         check_len("query code (in words)", self.words(), query.len())?;
         if query[self.words() - 1] & !tail_mask(self.code_bits) != 0 {
             return Err(QueryError::Unsupported(format!(
@@ -102,7 +119,7 @@ impl HammingIndex {
         Ok(())
     }
 
-    fn score(&self, distance: u32) -> f32 {
+    pub(crate) fn score(&self, distance: u32) -> f32 {
         (self.code_bits as i32 - 2 * distance as i32) as f32
     }
 
@@ -113,7 +130,7 @@ impl HammingIndex {
             selections: queries.iter().map(|_| Selection::new(k, self.code_bits)).collect(),
             filters,
         };
-        kernels::scan(level, &self.blocked, self.words(), queries, &mut tile);
+        kernels::scan(level, &self.blocked, self.layout(), queries, &mut tile);
         for (selection, out) in tile.selections.into_iter().zip(out) {
             let hits = selection.finish();
             out.assign(k, hits.into_iter().map(|(distance, item)| Hit::new(ItemId(item), self.score(distance))));
@@ -201,7 +218,7 @@ impl Scorer for HammingIndex {
     fn score_all_into(&self, query: &[u64], out: &mut [f32]) -> Result<(), QueryError> {
         self.check_query(query)?;
         check_len("output", self.n_items, out.len())?;
-        kernels::scan(Level::best(), &self.blocked, self.words(), &[query], &mut All { index: self, out });
+        kernels::scan(Level::best(), &self.blocked, self.layout(), &[query], &mut All { index: self, out });
         Ok(())
     }
 }
@@ -234,27 +251,19 @@ impl Index for HammingIndex {
     fn save(&self, path: &Path, overwrite: Overwrite) -> Result<(), ArtifactError> {
         let mut writer = ArtifactWriter::new(KIND, VERSION);
         writer.config(&Config { code_bits: self.code_bits, n_items: self.n_items });
-        let shape = [self.blocked.len() / (CHUNK * self.words()), CHUNK / GROUP, self.words(), GROUP];
-        writer.array("codes", &shape, &self.blocked[..]);
+        self.write_into(&mut writer);
         writer.save(path, overwrite)
     }
 
     fn open(path: &Path) -> Result<Self, ArtifactError> {
         let artifact = Artifact::open(path, KIND, VERSION)?;
         let Config { code_bits, n_items } = artifact.config()?;
-        check_code_bits(code_bits).map_err(|error| artifact.field_error("code_bits", error.to_string()))?;
-        if u32::try_from(n_items).is_err() {
-            return Err(artifact.field_error("n_items", CodesError::TooMany { got: n_items }.to_string()));
-        }
-        let shape = [n_items.div_ceil(CHUNK), CHUNK / GROUP, code_bits.div_ceil(64), GROUP];
-        let index = Self { code_bits, n_items, blocked: artifact.array_shaped("codes", &shape)? };
-        artifact.reject(index.validate())?;
-        Ok(index)
+        Self::read_from(&artifact, code_bits, n_items)
     }
 
     fn validate(&self) -> Vec<Violation> {
         let violation = |problem| Violation { field: "codes".into(), problem };
-        let expected = self.n_items.next_multiple_of(CHUNK) * self.words();
+        let expected = self.n_items.div_ceil(CHUNK) * self.layout().chunk_words();
         if self.blocked.len() != expected {
             return vec![violation(format!("has {} words, expected {expected}", self.blocked.len()))];
         }
@@ -279,7 +288,7 @@ mod tests {
 
     #[test]
     fn every_instruction_set_gives_the_portable_answer() {
-        for code_bits in [1, 63, 64, 65, 128, 192, 200, 256, 300, 1024] {
+        for code_bits in [1, 7, 8, 9, 16, 17, 31, 32, 33, 63, 64, 65, 128, 192, 200, 256, 300, 1024] {
             let mut rng = Seed(code_bits as u64).rng();
             let signs: Vec<f32> = (0..777 * code_bits).map(|_| rng.unit_f32() - 0.5).collect();
             let codes = BinaryCodes::from_signs(&signs, code_bits).expect("sound codes");
@@ -308,7 +317,7 @@ mod tests {
             words[at] |= bit;
             HammingIndex { blocked: words.into(), ..sound.clone() }.validate()
         };
-        assert!(planted(GROUP + 1, 1 << 6)[0].problem.contains("item 1 has bits set beyond its 70 bits"));
+        assert!(planted(9, 1 << 6)[0].problem.contains("item 1 has bits set beyond its 70 bits"));
         assert!(planted(5, 1)[0].problem.contains("padding rows 3..64"));
         let short = HammingIndex { blocked: sound.blocked[1..].to_vec().into(), ..sound.clone() };
         assert!(short.validate()[0].problem.contains("expected 128"));

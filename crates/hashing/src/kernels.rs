@@ -1,8 +1,12 @@
 //! XOR + popcount over blocked codes, with run-time dispatch.
 //!
-//! Codes lie in groups of 8: word 0 of the 8 codes, then word 1 of them, and so on, so that one 512-bit register holds the
-//! same word of 8 codes and no shuffle is needed. A chunk is 8 groups. The hot loop asks one question a chunk and query: is any
-//! distance below the limit? Only then are the 64 distances written out.
+//! A chunk is 64 codes. The hot loop asks one question a chunk and query: is any distance below the limit? Only then are the 64
+//! distances written out.
+//!
+//! - Codes above 32 bits lie in groups of 8: word 0 of the 8 codes, then word 1 of them, and so on, so that one 512-bit register
+//!   holds the same word of 8 codes and no shuffle is needed.
+//! - Shorter codes lie in lanes of 8, 16 or 32 bits, lane after lane: 64, 32 or 16 codes a register. Lanes are counted by adding
+//!   bits pairwise inside plain words, which every instruction set does eight or sixteen lanes at a time.
 
 pub(crate) use rectify_core::simd::Level;
 
@@ -10,6 +14,82 @@ pub(crate) use rectify_core::simd::Level;
 pub(crate) const GROUP: usize = 8;
 /// Codes a chunk holds.
 pub(crate) const CHUNK: usize = 64;
+
+/// Where the codes of an index lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// `[chunk, lane bits]` words: lane `i` of a chunk is bits `i · bits ..` of its words.
+    Lanes {
+        /// 8, 16 or 32.
+        bits: usize,
+    },
+    /// `[chunk, 8, words, 8]`.
+    Groups {
+        /// Words of a code.
+        words: usize,
+    },
+}
+
+impl Layout {
+    /// The layout of codes of a length.
+    pub(crate) const fn of(code_bits: usize) -> Self {
+        match code_bits {
+            0..=8 => Self::Lanes { bits: 8 },
+            9..=16 => Self::Lanes { bits: 16 },
+            17..=32 => Self::Lanes { bits: 32 },
+            _ => Self::Groups { words: code_bits.div_ceil(64) },
+        }
+    }
+
+    /// Words a chunk takes.
+    pub(crate) const fn chunk_words(self) -> usize {
+        match self {
+            Self::Lanes { bits } => bits,
+            Self::Groups { words } => CHUNK * words,
+        }
+    }
+
+    /// Shape of the whole array, for files.
+    pub(crate) fn shape(self, n_items: usize) -> Vec<usize> {
+        let chunks = n_items.div_ceil(CHUNK);
+        match self {
+            Self::Lanes { bits } => vec![chunks, bits],
+            Self::Groups { words } => vec![chunks, CHUNK / GROUP, words, GROUP],
+        }
+    }
+
+    /// Word `w` of a code.
+    #[inline]
+    pub(crate) fn word(self, blocked: &[u64], item: usize, w: usize) -> u64 {
+        match self {
+            Self::Lanes { bits } => {
+                let (per_word, lane) = (64 / bits, item % CHUNK);
+                let word = blocked[item / CHUNK * bits + lane / per_word];
+                word >> (lane % per_word * bits) & ((1 << bits) - 1)
+            }
+            Self::Groups { words } => blocked[item / GROUP * GROUP * words + w * GROUP + item % GROUP],
+        }
+    }
+
+    /// Lays a chunk of codes out; `codes` has the words of up to 64 codes, one code after the other.
+    pub(crate) fn fill_chunk(self, codes: &[u64], chunk: &mut [u64]) {
+        match self {
+            Self::Lanes { bits } => {
+                let per_word = 64 / bits;
+                for (lane, code) in codes.iter().enumerate() {
+                    chunk[lane / per_word] |= code << (lane % per_word * bits);
+                }
+            }
+            Self::Groups { words } => {
+                for (item, code) in codes.chunks_exact(words).enumerate() {
+                    for (w, &word) in code.iter().enumerate() {
+                        chunk[item / GROUP * GROUP * words + w * GROUP + item % GROUP] = word;
+                    }
+                }
+            }
+        }
+    }
+}
 
 /// Who wants the distances of a chunk.
 pub(crate) trait Visitor {
@@ -21,12 +101,12 @@ pub(crate) trait Visitor {
 
 /// Shows `visitor` every chunk of `blocked` that holds a distance below its limit, chunks ascending.
 ///
-/// `blocked` is `[n / 64, 8, words, 8]`, `queries` are of `words` words each.
-pub(crate) fn scan(level: Level, blocked: &[u64], words: usize, queries: &[&[u64]], visitor: &mut impl Visitor) {
-    debug_assert!(blocked.len().is_multiple_of(CHUNK * words) && queries.iter().all(|q| q.len() == words));
+/// `blocked` is whole chunks of `layout`, `queries` have as many words as a code.
+pub(crate) fn scan(level: Level, blocked: &[u64], layout: Layout, queries: &[&[u64]], visitor: &mut impl Visitor) {
+    debug_assert!(blocked.len().is_multiple_of(layout.chunk_words()));
     #[cfg(target_arch = "x86_64")]
     {
-        type Scan<V> = unsafe fn(&[u64], usize, &[&[u64]], &mut V);
+        type Scan<V> = unsafe fn(&[u64], Layout, &[&[u64]], &mut V);
         let level = level.usable();
         let scan: Option<Scan<_>> = if level >= Level::Avx512Vbmi {
             Some(x86::scan_avx512)
@@ -40,11 +120,11 @@ pub(crate) fn scan(level: Level, blocked: &[u64], words: usize, queries: &[&[u64
         if let Some(scan) = scan {
             #[expect(unsafe_code, reason = "calling a function compiled for an instruction set")]
             // SAFETY: a usable level has the features that it stands for.
-            return unsafe { scan(blocked, words, queries, visitor) };
+            return unsafe { scan(blocked, layout, queries, visitor) };
         }
     }
     let _ = level;
-    scan_lanes(blocked, words, queries, visitor);
+    scan_plain(blocked, layout, queries, visitor);
 }
 
 /// Gives the word loop a constant length for the common code lengths, where it unrolls.
@@ -115,9 +195,69 @@ fn scan_with(
     }
 }
 
-/// The scan in plain loops over 8 lanes, which the compiler vectorises for the features of its caller.
+/// The scan in plain loops, which the compiler vectorises for the features of its caller.
 #[inline(always)]
-fn scan_lanes(blocked: &[u64], words: usize, queries: &[&[u64]], visitor: &mut impl Visitor) {
+fn scan_plain(blocked: &[u64], layout: Layout, queries: &[&[u64]], visitor: &mut impl Visitor) {
+    match layout {
+        Layout::Lanes { bits: 8 } => scan_lanes::<8>(blocked, queries, visitor),
+        Layout::Lanes { bits: 16 } => scan_lanes::<16>(blocked, queries, visitor),
+        Layout::Lanes { .. } => scan_lanes::<32>(blocked, queries, visitor),
+        Layout::Groups { words } => scan_groups(blocked, words, queries, visitor),
+    }
+}
+
+/// A word with `value` in each lane of `BITS`.
+#[inline(always)]
+const fn repeat<const BITS: usize>(value: u64) -> u64 {
+    // Ones at the lanes' lowest bits.
+    value * (u64::MAX / (u64::MAX >> (64 - BITS)))
+}
+
+/// Number of ones in each lane of `BITS` (8, 16 or 32).
+#[inline(always)]
+const fn lane_counts<const BITS: usize>(x: u64) -> u64 {
+    let x = x - (x >> 1 & 0x5555_5555_5555_5555);
+    let x = (x & 0x3333_3333_3333_3333) + (x >> 2 & 0x3333_3333_3333_3333);
+    let mut x = (x + (x >> 4)) & 0x0f0f_0f0f_0f0f_0f0f;
+    if BITS >= 16 {
+        x = (x + (x >> 8)) & 0x00ff_00ff_00ff_00ff;
+    }
+    if BITS >= 32 {
+        x = (x + (x >> 16)) & 0x0000_ffff_0000_ffff;
+    }
+    x
+}
+
+/// The scan of short codes, `BITS` bits a lane.
+#[inline(always)]
+fn scan_lanes<const BITS: usize>(blocked: &[u64], queries: &[&[u64]], visitor: &mut impl Visitor) {
+    let top = repeat::<BITS>(1 << (BITS - 1));
+    for (c, chunk) in blocked.as_chunks::<BITS>().0.iter().enumerate() {
+        for (q, query) in queries.iter().enumerate() {
+            let query = repeat::<BITS>(query[0]);
+            // Counts are at most 32, so that the top bit of a lane is free: it survives the subtraction unless the count is below.
+            let limit = repeat::<BITS>(u64::from(visitor.limit(q).min(64)));
+            let mut at_least = top;
+            for word in chunk {
+                at_least &= (lane_counts::<BITS>(word ^ query) | top) - limit;
+            }
+            if at_least != top {
+                let mut distances = [0; CHUNK];
+                for (word, out) in chunk.iter().zip(distances.chunks_exact_mut(64 / BITS)) {
+                    let counts = lane_counts::<BITS>(word ^ query);
+                    for (lane, out) in out.iter_mut().enumerate() {
+                        *out = (counts >> (lane * BITS) & 0x7f) as u32;
+                    }
+                }
+                visitor.visit(q, c * CHUNK, &distances);
+            }
+        }
+    }
+}
+
+/// The scan of longer codes in plain loops over 8 codes.
+#[inline(always)]
+fn scan_groups(blocked: &[u64], words: usize, queries: &[&[u64]], visitor: &mut impl Visitor) {
     with_constant_words!(words, |w| scan_with(blocked, w, queries, visitor, |chunk, query, limit| {
         // The sign bit of `distance - limit` is set where the distance is below the limit.
         let mut below = [0u64; GROUP];
@@ -137,26 +277,26 @@ mod x86 {
         _mm512_popcnt_epi64, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_sub_epi64, _mm512_xor_si512,
     };
 
-    use super::{GROUP, Visitor, scan_lanes, scan_with};
+    use super::{GROUP, Layout, Visitor, scan_plain, scan_with};
 
     #[target_feature(enable = "popcnt")]
-    pub(super) fn scan_popcnt(blocked: &[u64], words: usize, queries: &[&[u64]], visitor: &mut impl Visitor) {
-        scan_lanes(blocked, words, queries, visitor);
+    pub(super) fn scan_popcnt(blocked: &[u64], layout: Layout, queries: &[&[u64]], visitor: &mut impl Visitor) {
+        scan_plain(blocked, layout, queries, visitor);
     }
 
     #[target_feature(enable = "avx2,popcnt")]
-    pub(super) fn scan_avx2(blocked: &[u64], words: usize, queries: &[&[u64]], visitor: &mut impl Visitor) {
-        scan_lanes(blocked, words, queries, visitor);
+    pub(super) fn scan_avx2(blocked: &[u64], layout: Layout, queries: &[&[u64]], visitor: &mut impl Visitor) {
+        scan_plain(blocked, layout, queries, visitor);
     }
 
     #[target_feature(enable = "avx512f,avx512vpopcntdq,popcnt")]
-    pub(super) fn scan_avx512(blocked: &[u64], words: usize, queries: &[&[u64]], visitor: &mut impl Visitor) {
-        match words {
-            1 => scan_registers::<1>(blocked, queries, visitor),
-            2 => scan_registers::<2>(blocked, queries, visitor),
-            3 => scan_registers::<3>(blocked, queries, visitor),
-            4 => scan_registers::<4>(blocked, queries, visitor),
-            _ => scan_lanes(blocked, words, queries, visitor),
+    pub(super) fn scan_avx512(blocked: &[u64], layout: Layout, queries: &[&[u64]], visitor: &mut impl Visitor) {
+        match layout {
+            Layout::Groups { words: 1 } => scan_registers::<1>(blocked, queries, visitor),
+            Layout::Groups { words: 2 } => scan_registers::<2>(blocked, queries, visitor),
+            Layout::Groups { words: 3 } => scan_registers::<3>(blocked, queries, visitor),
+            Layout::Groups { words: 4 } => scan_registers::<4>(blocked, queries, visitor),
+            Layout::Lanes { .. } | Layout::Groups { .. } => scan_plain(blocked, layout, queries, visitor),
         }
     }
 
@@ -192,5 +332,27 @@ mod x86 {
             }
             _mm512_cmplt_epi64_mask(below, _mm512_setzero_si512()) != 0
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_are_counted_each_on_its_own() {
+        let word = 0xff01_0003_8000_7f00u64;
+        let naive = |bits: usize| -> Vec<u32> {
+            (0..64 / bits).map(|lane| (word >> (lane * bits) & ((1 << bits) - 1)).count_ones()).collect()
+        };
+        let lanes = |counts: u64, bits: usize| -> Vec<u32> {
+            (0..64 / bits).map(|lane| (counts >> (lane * bits) & 0x7f) as u32).collect()
+        };
+        assert_eq!(lanes(lane_counts::<8>(word), 8), naive(8));
+        assert_eq!(lanes(lane_counts::<16>(word), 16), naive(16));
+        assert_eq!(lanes(lane_counts::<32>(word), 32), naive(32));
+        assert_eq!(repeat::<16>(0x12), 0x0012_0012_0012_0012);
+        assert_eq!(repeat::<8>(1), 0x0101_0101_0101_0101);
+        assert_eq!(repeat::<32>(7), 0x0000_0007_0000_0007);
     }
 }

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use rectify_core::rng::Seed;
 use rectify_core::{Hit, ItemFilter, ItemId, Retriever, TopK, testing};
-use rectify_hashing::{BinaryCodes, HammingIndex};
+use rectify_hashing::{BinaryCodes, HammingIndex, MultiIndex};
 
 fn random_codes(seed: u64, n: usize, code_bits: usize, distinct: u32) -> BinaryCodes {
     let mut rng = Seed(seed).rng();
@@ -24,6 +24,17 @@ fn check(n: usize, code_bits: usize, distinct: u32) {
     testing::scorer(&index, &queries);
     testing::retriever(&index, &queries, &testing::Oracle::scorer(&index));
     testing::index(&index, &queries);
+    let tables = MultiIndex::new(&codes).unwrap();
+    testing::scorer(&tables, &queries);
+    testing::retriever(&tables, &queries, &testing::Oracle::scorer(&index));
+    testing::index(&tables, &queries);
+}
+
+#[test]
+fn indexes_of_codes_in_lanes_conform() {
+    for code_bits in [1, 8, 12, 16, 24, 32] {
+        check(333, code_bits, 333);
+    }
 }
 
 #[test]
@@ -52,6 +63,17 @@ fn empty_index_answers_nothing() {
     let mut top = TopK::new();
     index.top_k(&[1], 10, &ItemFilter::all(), &mut top).unwrap();
     assert!(top.hits().is_empty());
+    let tables = MultiIndex::new(&BinaryCodes::from_signs(&[], 64).unwrap()).unwrap();
+    tables.top_k(&[1], 10, &ItemFilter::all(), &mut top).unwrap();
+    assert!(top.hits().is_empty());
+}
+
+#[test]
+fn short_codes_take_the_bytes_of_their_lane() {
+    for (code_bits, bytes) in [(8, 1), (9, 2), (16, 2), (32, 4), (33, 8), (64, 8), (192, 24)] {
+        let index = HammingIndex::new(&random_codes(1, 640, code_bits, 640)).unwrap();
+        assert_eq!(rectify_core::Index::size_bytes(&index), 640 * bytes, "{code_bits} bits");
+    }
 }
 
 #[test]
@@ -70,7 +92,9 @@ proptest! {
     fn search_equals_sorting_every_distance(
         seed in any::<u64>(),
         n in 0usize..200,
-        code_bits in prop::sample::select(vec![1usize, 2, 31, 48, 63, 64, 65, 127, 128, 129, 192, 193, 256, 257, 320]),
+        code_bits in prop::sample::select(
+            vec![1usize, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 127, 128, 129, 192, 193, 256, 257, 320]
+        ),
         k in 0usize..250,
     ) {
         let codes = random_codes(seed, n, code_bits, 40);
@@ -89,6 +113,41 @@ proptest! {
             let mut top = TopK::new();
             index.top_k(query, k, &ItemFilter::all(), &mut top).unwrap();
             prop_assert_eq!(top.hits(), &expected[..]);
+        }
+    }
+
+    /// Enough codes for the tables to answer: near duplicates of a few centres, many of them equal.
+    #[test]
+    fn tables_give_the_lists_of_the_scan_ties_and_filters_included(
+        seed in any::<u64>(),
+        code_bits in prop::sample::select(vec![20usize, 32, 48, 64, 96, 130, 192]),
+        n_tables in prop::option::of(8usize..20),
+        k in prop::sample::select(vec![1usize, 5, 30, 200]),
+    ) {
+        let centres = random_codes(seed, 40, code_bits, 40);
+        let mut rng = Seed(seed).stream("flips").rng();
+        let mut words = Vec::new();
+        for _ in 0..12_000 {
+            let mut code = centres.words_of(rng.below(40) as usize).to_vec();
+            for _ in 0..rng.below(5) {
+                let bit = rng.below(code_bits as u32) as usize;
+                code[bit / 64] ^= 1 << (bit % 64);
+            }
+            words.extend(code);
+        }
+        let codes = BinaryCodes::from_words(words, code_bits).unwrap();
+        let scan = HammingIndex::new(&codes).unwrap();
+        let tables = match n_tables {
+            Some(n) => MultiIndex::with_tables(&codes, n).unwrap(),
+            None => MultiIndex::new(&codes).unwrap(),
+        };
+        let seen: Vec<ItemId> = (0..12_000).step_by(3).map(ItemId).collect();
+        let filter = ItemFilter::seen(&seen).unwrap();
+        let (mut want, mut got) = (TopK::new(), TopK::new());
+        for q in 0..4 {
+            scan.top_k(centres.words_of(q), k, &filter, &mut want).unwrap();
+            tables.top_k(centres.words_of(q), k, &filter, &mut got).unwrap();
+            prop_assert_eq!(&got, &want);
         }
     }
 }

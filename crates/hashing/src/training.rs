@@ -1,0 +1,184 @@
+//! What the methods share: errors, validation by the caller, and the way from real rows to codes.
+
+use rectify_core::{ItemId, QueryError, Teacher, UserId};
+use rectify_data::Interactions;
+use rectify_data::samplers::SamplerError;
+use rectify_tensor::OptimizerError;
+use rectify_tensor::train::TrainError;
+use serde::Serialize;
+
+use crate::{BinaryCodes, BinaryFactors, CodesError, Origin};
+
+/// Measures codes on held-out data; higher is better. Its errors come back inside [`TrainError::Model`].
+pub type Validate<'a> = &'a mut dyn FnMut(&BinaryFactors) -> Result<f64, Box<dyn std::error::Error + Send + Sync>>;
+
+/// A setting that a method cannot be trained with.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A value outside its range.
+    #[error("{model}: {field} is {got}, expected {expected}")]
+    Range {
+        /// The method whose setting it is.
+        model: &'static str,
+        /// The setting.
+        field: &'static str,
+        /// The range it must lie in.
+        expected: &'static str,
+        /// The value found.
+        got: String,
+    },
+    /// A setting of the optimiser.
+    #[error("{model}: {source}")]
+    Optimizer {
+        /// The method whose setting it is.
+        model: &'static str,
+        /// Which setting.
+        source: OptimizerError,
+    },
+}
+
+impl ConfigError {
+    /// Fails unless `holds`.
+    pub(crate) fn check(
+        holds: bool,
+        model: &'static str,
+        field: &'static str,
+        expected: &'static str,
+        got: impl std::fmt::Display,
+    ) -> Result<(), Self> {
+        if holds { Ok(()) } else { Err(Self::Range { model, field, expected, got: got.to_string() }) }
+    }
+}
+
+/// Why codes could not be learned.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FitError {
+    /// An impossible setting.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Nothing to learn from.
+    #[error("no interactions to learn from ({n_users} users, {n_items} items); check the input and the split")]
+    Empty {
+        /// Users of the data.
+        n_users: usize,
+        /// Items of the data.
+        n_items: usize,
+    },
+    /// Data that negatives cannot be drawn for.
+    #[error(transparent)]
+    Negatives(#[from] SamplerError),
+    /// A teacher that cannot be learned from.
+    #[error("the teacher has {what} {got}, expected {expected}; train it on the same data, or choose another start")]
+    Teacher {
+        /// What does not fit.
+        what: &'static str,
+        /// What would.
+        expected: usize,
+        /// What was found.
+        got: usize,
+    },
+    /// A teacher that refused a question.
+    #[error("the teacher: {0}")]
+    Query(#[from] QueryError),
+    /// Features that do not belong to the data.
+    #[error("{what} have {got} {unit}, expected {expected}")]
+    Features {
+        /// Whose features.
+        what: &'static str,
+        /// What is counted.
+        unit: &'static str,
+        /// How many are needed.
+        expected: usize,
+        /// How many were found.
+        got: usize,
+    },
+    /// A regression that rounding made unsolvable.
+    #[error("{model}: the Gram matrix of the features is not positive definite; raise `ridge`, or scale the features")]
+    Singular {
+        /// The method.
+        model: &'static str,
+    },
+    /// Vectors that are no longer numbers.
+    #[error("{model} diverged: {source}; lower the learning rate")]
+    Diverged {
+        /// The method.
+        model: &'static str,
+        /// Whose vector.
+        source: CodesError,
+    },
+    /// Vectors that make no codes.
+    #[error(transparent)]
+    Codes(#[from] CodesError),
+    /// A failure of the training loop, of validation, or of a checkpoint.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+}
+
+impl FitError {
+    /// Fails unless `holds`.
+    pub(crate) fn check_features(
+        what: &'static str,
+        unit: &'static str,
+        holds: bool,
+        expected: usize,
+        got: usize,
+    ) -> Result<(), Self> {
+        if holds { Ok(()) } else { Err(Self::Features { what, unit, expected, got }) }
+    }
+
+    /// Fails if there is nothing to learn from.
+    pub(crate) fn check_not_empty(train: &Interactions) -> Result<(), Self> {
+        if train.n_interactions() > 0 {
+            return Ok(());
+        }
+        Err(Self::Empty { n_users: train.n_users(), n_items: train.n_items() })
+    }
+}
+
+/// The name and settings of a method.
+pub(crate) fn origin(model: &str, config: &impl Serialize) -> Origin {
+    let settings = serde_json::to_string(config).expect("settings have a JSON form");
+    Origin { model: model.to_owned(), settings }
+}
+
+/// Signs of real rows as codes.
+pub(crate) fn signs(
+    model: &'static str,
+    config: &impl Serialize,
+    users: &[f32],
+    items: &[f32],
+    code_bits: usize,
+) -> Result<BinaryFactors, FitError> {
+    let codes = |rows: &[f32]| match BinaryCodes::from_signs(rows, code_bits) {
+        Err(source @ CodesError::NotANumber { .. }) => Err(FitError::Diverged { model, source }),
+        other => Ok(other?),
+    };
+    Ok(BinaryFactors::new(codes(users)?, &codes(items)?, origin(model, config))?)
+}
+
+/// The teacher's vectors of users and items, row-major, and their width.
+pub(crate) fn hidden_vectors(
+    teacher: &dyn Teacher<Query = UserId>,
+    n_users: usize,
+) -> Result<(Vec<f32>, Vec<f32>, usize), FitError> {
+    let refuse = |what, expected, got| Err(FitError::Teacher { what, expected, got });
+    let Some(hidden) = teacher.hidden() else { return refuse("hidden vectors of width", 1, 0) };
+    let widths = hidden.widths();
+    if widths.item == 0 {
+        return refuse("hidden vectors of items of width", widths.user.max(1), 0);
+    }
+    if widths.user != widths.item {
+        return refuse("hidden vectors of users of width", widths.item, widths.user);
+    }
+    let dim = widths.item;
+    let (mut users, mut items) = (vec![0.0; n_users * dim], vec![0.0; teacher.n_items() * dim]);
+    for (user, out) in users.chunks_exact_mut(dim).enumerate() {
+        hidden.user_into(UserId(user as u32), out)?;
+    }
+    for (item, out) in items.chunks_exact_mut(dim).enumerate() {
+        hidden.item_into(ItemId(item as u32), out)?;
+    }
+    Ok((users, items, dim))
+}
