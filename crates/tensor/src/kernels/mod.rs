@@ -23,7 +23,7 @@ mod vector;
 pub use activation::{log_sigmoid, sigmoid, sigmoid_slice, softplus, softplus_slice};
 pub use bce::{Labelled, bce};
 pub use bpr::{Pairs, bpr};
-pub use codes::{select_codes, select_codes_backward};
+pub use codes::{argmax, select_codes, select_codes_backward, straight_through};
 pub use gemm::{Op, gemm};
 pub use linear::{
     Activation, activation_backward, bias_act, column_sums_add, linear_bias_act, linear_bias_act_backward,

@@ -4,10 +4,21 @@ use super::activation::{exp, ln};
 use super::vector::sum_lanes;
 use super::{check_matrix, kernel};
 
-/// `max x`, or -∞ for an empty list.
+/// `max x` without regard to NaN, or -∞ for an empty list; by lanes, since one chain of comparisons waits for each.
 #[inline(always)]
-fn max_of(x: &[f32]) -> f32 {
-    x.iter().fold(f32::NEG_INFINITY, |a, b| a.max(*b))
+pub(super) fn max_of(x: &[f32]) -> f32 {
+    let (chunks, tail) = x.as_chunks::<16>();
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    for chunk in chunks {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *lane = if *x > *lane { *x } else { *lane };
+        }
+    }
+    let mut max = f32::NEG_INFINITY;
+    for x in lanes.iter().chain(tail) {
+        max = if *x > max { *x } else { max };
+    }
+    max
 }
 
 #[inline(always)]
