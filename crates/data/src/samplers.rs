@@ -1,11 +1,13 @@
 //! Draws of items a user has not seen.
 
 mod popularity;
+mod positives;
 mod uniform;
 mod without_replacement;
 
 pub(crate) use popularity::AliasTable;
 pub use popularity::PopularNegatives;
+pub use positives::{PositiveBatch, PositiveBatches};
 pub use uniform::UniformNegatives;
 pub use without_replacement::sample_unseen;
 

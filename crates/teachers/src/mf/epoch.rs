@@ -1,7 +1,5 @@
 //! One epoch: draw, and step by step follow the gradient.
 
-use rayon::prelude::*;
-use rectify_core::{ItemId, UserId, as_u32s, from_u32s};
 use rectify_tensor::kernels::{Labelled, Pairs, bce, bpr};
 use rectify_tensor::train::{BoxError, EpochStats, Step, TrainError};
 use rectify_tensor::{DistinctRows, ParamStore, RowsKey};
@@ -10,45 +8,19 @@ use super::guidance::{Guidance, Leaves, Samples};
 use super::{MfConfig, MfLoss, Training};
 use crate::Reduction;
 
-/// Interactions whose negatives are drawn before they are trained on; a multiple of no batch size in particular.
-const DRAWN_AHEAD: usize = 1 << 16;
-/// Interactions that a thread draws negatives for at a time.
-const PIECE: usize = 1 << 12;
-
 impl Step for Training<'_, '_> {
     fn run_epoch(&mut self, epoch: u32) -> Result<EpochStats, TrainError> {
         self.begin_epoch(epoch)?;
-        let mut order: Vec<u32> = (0..self.user_of.len() as u32).collect();
-        self.order.at(epoch, 0).shuffle(&mut order);
-        let per_positive = self.config.n_negatives;
-        let positives = as_u32s(self.data.all_items());
-        let tables = [self.users, self.items];
-        let batch_size = self.config.batch_size;
-        let drawn_ahead = DRAWN_AHEAD.next_multiple_of(batch_size);
-        let mut drawn = Drawn::default();
+        let Self { config, params, users, items, batches, batch, guidance } = self;
+        let tables = [*users, *items];
         let (mut loss, mut samples) = (0.0, 0);
-        for (block, order) in order.chunks(drawn_ahead).enumerate() {
-            drawn.users.clear();
-            drawn.users.extend(order.iter().map(|&at| self.user_of[at as usize]));
-            drawn.positives.clear();
-            drawn.positives.extend(order.iter().map(|&at| positives[at as usize]));
-            drawn.negatives.resize(order.len() * per_positive, ItemId(0));
-            let pieces = drawn.users.par_chunks(PIECE).zip(drawn.negatives.par_chunks_mut(PIECE * per_positive));
-            pieces.enumerate().for_each(|(piece, (users, out))| {
-                let first = block * drawn_ahead + piece * PIECE;
-                self.negatives.fill(epoch, first as u64, from_u32s::<UserId>(users), out);
-            });
-
-            let batches = drawn.users.chunks(batch_size).zip(drawn.positives.chunks(batch_size));
-            let batches = batches.zip(as_u32s(&drawn.negatives).chunks(batch_size * per_positive));
-            for ((batch_users, positives), negatives) in batches {
-                let batch = &mut self.batch;
-                batch.fill(self.config.loss, batch_users, positives, negatives);
-                let step = batch.step(self.config, &mut self.params, tables, &mut self.guidance);
-                loss += step.map_err(|source| TrainError::Model { epoch, source })?;
-                samples += batch.users.len() as u64;
-            }
-        }
+        batches.for_each(epoch, config.batch_size, config.n_negatives, |drawn| {
+            batch.fill(config.loss, drawn.users, drawn.positives, drawn.negatives);
+            let step = batch.step(config, params, tables, guidance);
+            loss += step.map_err(|source| TrainError::Model { epoch, source })?;
+            samples += batch.users.len() as u64;
+            Ok::<(), TrainError>(())
+        })?;
         Ok(EpochStats { loss: loss / samples as f64, samples })
     }
 
@@ -59,14 +31,6 @@ impl Step for Training<'_, '_> {
     fn params_mut(&mut self) -> &mut ParamStore {
         &mut self.params
     }
-}
-
-/// Interactions in the order of training, with their negatives `[n, n_negatives]`.
-#[derive(Default)]
-struct Drawn {
-    users: Vec<u32>,
-    positives: Vec<u32>,
-    negatives: Vec<ItemId>,
 }
 
 /// The samples of one step, and its gradient; reused from step to step.

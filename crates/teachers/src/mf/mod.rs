@@ -6,7 +6,7 @@ mod guidance;
 use rectify_core::rng::Seed;
 use rectify_core::{HiddenWidths, Scorer, UserId};
 use rectify_data::Interactions;
-use rectify_data::samplers::UniformNegatives;
+use rectify_data::samplers::PositiveBatches;
 use rectify_tensor::train::{self, BoxError, FitConfig, FitReport, Guides, Observer, TrainError};
 use rectify_tensor::{Init, Optimizer, ParamStore, RowUpdate, RowsKey};
 use serde::{Deserialize, Serialize};
@@ -149,15 +149,11 @@ pub fn fit_guided(
 }
 
 struct Training<'a, 'g> {
-    data: &'a Interactions,
     config: &'a MfConfig,
     params: ParamStore,
     users: RowsKey,
     items: RowsKey,
-    /// User of each interaction, in the order of `data.all_items()`.
-    user_of: Vec<u32>,
-    negatives: UniformNegatives<'a>,
-    order: Seed,
+    batches: PositiveBatches<'a>,
     batch: epoch::Batch,
     guidance: Guidance<'g>,
 }
@@ -172,16 +168,12 @@ impl<'a, 'g> Training<'a, 'g> {
             let widths = HiddenWidths { user: dim, item: dim, pair: 0 };
             guide.prepare(widths, &mut params).map_err(FitError::Guide)?;
         }
-        let user_of = data.users().flat_map(|user| std::iter::repeat_n(user.0, data.items_of(user).len())).collect();
         Ok(Self {
-            data,
             config,
             params,
             users,
             items,
-            user_of,
-            negatives: UniformNegatives::new(data, seed.stream("negatives"))?,
-            order: seed.stream("order"),
+            batches: PositiveBatches::new(data, seed)?,
             batch: epoch::Batch::new(data.n_users(), data.n_items()),
             guidance: Guidance::new(guides, data.n_items()),
         })

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use rectify_core::artifact::Overwrite;
 use rectify_core::{Index, Teacher, UserId};
+use rectify_data::samplers::UniformNegatives;
 use rectify_tensor::train::{Checkpoint, Silent, Step};
 use rectify_tensor::{Adam, Sgd};
 
