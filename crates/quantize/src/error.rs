@@ -56,6 +56,12 @@ pub enum CodesError {
         /// Codeword.
         codeword: usize,
     },
+    /// A user vector with NaN or infinity.
+    #[error("the vector of user {user} has a value that is not finite")]
+    UserNotFinite {
+        /// The user.
+        user: usize,
+    },
     /// More items than ids.
     #[error("{got} items do not fit 32-bit item ids")]
     TooMany {

@@ -20,9 +20,9 @@ const VERSION: u32 = 1;
 /// Queries that share a pass over the codes.
 const QUERY_TILE: usize = 8;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Config {
+pub(crate) struct CodesConfig {
     shape: CodeShape,
     n_items: usize,
 }
@@ -101,6 +101,43 @@ impl CodeIndex {
         out.fill(0.0);
         self.codebooks.decode(codes.into_iter(), out);
         Ok(())
+    }
+
+    /// Sizes, for the metadata of a file that holds this index.
+    pub(crate) const fn config(&self) -> CodesConfig {
+        CodesConfig { shape: self.codebooks.shape, n_items: self.codes.n_items }
+    }
+
+    /// Adds codes and codebooks to a file.
+    pub(crate) fn save_into<'a>(&'a self, writer: &mut ArtifactWriter<'a>) {
+        let shape = *self.shape();
+        writer.array("codes", &[self.codes.bytes.len()], &self.codes.bytes[..]);
+        let dims = [shape.n_codebooks, shape.codeword_dim(), shape.n_codewords];
+        writer.array("codebooks", &dims, &self.codebooks.values[..]);
+    }
+
+    /// What [`save_into`](Self::save_into) wrote, not yet validated.
+    pub(crate) fn load(artifact: &Artifact, config: CodesConfig) -> Result<Self, ArtifactError> {
+        let CodesConfig { shape, n_items } = config;
+        shape.check().map_err(|error| artifact.field_error("shape", error.to_string()))?;
+        if u32::try_from(n_items).is_err() {
+            return Err(artifact.field_error("n_items", CodesError::TooMany { got: n_items }.to_string()));
+        }
+        let (codes, got): (Array<u8>, _) = artifact.array("codes")?;
+        if n_items.checked_mul(shape.bytes_per_item()) != Some(codes.len()) {
+            let expected = format!("{n_items} items of {} bytes", shape.bytes_per_item());
+            return Err(artifact.field_error("codes", format!("array has shape {got:?}, expected {expected}")));
+        }
+        let dims = [shape.n_codebooks, shape.codeword_dim(), shape.n_codewords];
+        Ok(Self {
+            codebooks: Codebooks { shape, values: artifact.array_shaped("codebooks", &dims)? },
+            codes: BlockedCodes {
+                n_items,
+                planes: shape.bytes_per_item(),
+                four_bit: shape.is_four_bit(),
+                bytes: codes,
+            },
+        })
     }
 
     fn check_item(&self, item: ItemId) -> Result<(), QueryError> {
@@ -271,37 +308,15 @@ impl Index for CodeIndex {
     }
 
     fn save(&self, path: &Path, overwrite: Overwrite) -> Result<(), ArtifactError> {
-        let shape = *self.shape();
         let mut writer = ArtifactWriter::new(KIND, VERSION);
-        writer.config(&Config { shape, n_items: self.codes.n_items });
-        writer.array("codes", &[self.codes.bytes.len()], &self.codes.bytes[..]);
-        let dims = [shape.n_codebooks, shape.codeword_dim(), shape.n_codewords];
-        writer.array("codebooks", &dims, &self.codebooks.values[..]);
+        writer.config(&self.config());
+        self.save_into(&mut writer);
         writer.save(path, overwrite)
     }
 
     fn open(path: &Path) -> Result<Self, ArtifactError> {
         let artifact = Artifact::open(path, KIND, VERSION)?;
-        let Config { shape, n_items } = artifact.config()?;
-        shape.check().map_err(|error| artifact.field_error("shape", error.to_string()))?;
-        if u32::try_from(n_items).is_err() {
-            return Err(artifact.field_error("n_items", CodesError::TooMany { got: n_items }.to_string()));
-        }
-        let (codes, got): (Array<u8>, _) = artifact.array("codes")?;
-        if n_items.checked_mul(shape.bytes_per_item()) != Some(codes.len()) {
-            let expected = format!("{n_items} items of {} bytes", shape.bytes_per_item());
-            return Err(artifact.field_error("codes", format!("array has shape {got:?}, expected {expected}")));
-        }
-        let dims = [shape.n_codebooks, shape.codeword_dim(), shape.n_codewords];
-        let index = Self {
-            codebooks: Codebooks { shape, values: artifact.array_shaped("codebooks", &dims)? },
-            codes: BlockedCodes {
-                n_items,
-                planes: shape.bytes_per_item(),
-                four_bit: shape.is_four_bit(),
-                bytes: codes,
-            },
-        };
+        let index = Self::load(&artifact, artifact.config()?)?;
         artifact.reject(index.validate())?;
         Ok(index)
     }

@@ -1,12 +1,47 @@
 #![doc = include_str!("../README.md")]
 
 mod codebooks;
+mod coded_factors;
 mod error;
 mod index;
 mod kernels;
 mod layout;
 mod quick;
 
+#[cfg(feature = "train")]
+mod config;
+#[cfg(feature = "train")]
+mod fit_error;
+#[cfg(feature = "train")]
+mod kmeans;
+#[cfg(feature = "train")]
+mod model;
+#[cfg(feature = "train")]
+mod product;
+#[cfg(feature = "train")]
+mod quantiser;
+#[cfg(feature = "train")]
+mod residual;
+#[cfg(feature = "train")]
+mod teacher;
+#[cfg(feature = "train")]
+mod train;
+
 pub use codebooks::{CodeShape, Composition};
+pub use coded_factors::CodedFactors;
+#[cfg(feature = "train")]
+pub use config::{Distillation, LightRecConfig, Recurrence, Similarity};
 pub use error::CodesError;
+#[cfg(feature = "train")]
+pub use fit_error::{ConfigError, FitError};
 pub use index::CodeIndex;
+#[cfg(feature = "train")]
+pub use product::{OpqConfig, Rotation, optimised_product_quantiser, product_quantiser};
+#[cfg(feature = "train")]
+pub use quantiser::QuantiserConfig;
+#[cfg(feature = "train")]
+pub use residual::residual_quantiser;
+#[cfg(feature = "train")]
+pub use teacher::TeacherVectors;
+#[cfg(feature = "train")]
+pub use train::{Validate, fit};

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use rectify_core::rng::Seed;
-use rectify_core::{Exhaustive, Index, ItemFilter, ItemId, Retriever, Scorer, TopK, testing};
+use rectify_core::{Exhaustive, Index, ItemFilter, ItemId, Retriever, Scorer, TopK, UserId, testing};
 use rectify_quantize::{CodeIndex, CodeShape, CodesError, Composition};
 
 fn shape(n_codebooks: usize, n_codewords: usize, composition: Composition) -> CodeShape {
@@ -84,6 +84,49 @@ fn table_look_up_equals_decode_then_dot() {
             assert!((dot - score[0]).abs() <= 1e-5 * dot.abs().max(1.0), "{dot} {}", score[0]);
         }
     }
+}
+
+#[test]
+fn tables_add_up_to_the_score_of_the_decoded_vector() {
+    // LightRec digest, oracle 3: tables [2, -1] and [.5, -1.5]; the exact score of (1.2, .3) would be 2.1.
+    let shape = CodeShape { embedding_dim: 2, n_codebooks: 2, n_codewords: 2, composition: Composition::Sum };
+    let codebooks = [1., 0., 0., 1., 0.5, 0.5, -0.5, 0.5];
+    let index = CodeIndex::from_codes(shape, &codebooks, &[0, 0, 1, 0, 0, 1, 1, 1]).unwrap();
+    let (mut scores, mut vector) = ([0.0; 4], [0.0; 2]);
+    index.score_all_into(&[2., -1.], &mut scores).unwrap();
+    assert_eq!(scores, [2.5, -0.5, 0.5, -2.5]);
+    index.decode_into(ItemId(0), &mut vector).unwrap();
+    assert_eq!(vector, [1.5, 0.5]);
+}
+
+#[test]
+fn sizes_are_those_of_the_paper() {
+    // LightRec digest, oracle 9: catalogues of 32 dimensions, four codebooks of 256.
+    let shape = CodeShape { embedding_dim: 32, n_codebooks: 4, n_codewords: 256, composition: Composition::Sum };
+    let size = |n: usize| CodeIndex::from_codes(shape, &[0.5; 4 * 256 * 32], &vec![7; n * 4]).unwrap().size_bytes();
+    assert_eq!((4 * 32 * 128_939, size(128_939)), (16_504_192, 646_828));
+    for (n, ratio) in [(128_939, 25.5156), (25_975, 14.15), (40_988, 17.78), (8_939, 6.86)] {
+        let got = (4 * 32 * n) as f64 / size(n) as f64;
+        assert!((got - ratio).abs() < 0.005, "{n} items: {got} {ratio}");
+    }
+}
+
+#[test]
+fn users_with_coded_items_conform() {
+    use rectify_quantize::CodedFactors;
+    let users = random_queries(8, 5, 12).concat();
+    let model = CodedFactors::new(users, random_index(3, 300, shape(4, 256, Composition::Sum), 300)).unwrap();
+    let queries = [&UserId(0), &UserId(4)];
+    testing::scorer(&model, &queries);
+    testing::scorer_refuses(&model, &UserId(5));
+    testing::retriever(&model, &queries, &testing::Oracle::scorer(&model));
+    testing::retriever_refuses(&model, &UserId(1), &UserId(5));
+    testing::index(&model, &queries);
+    let items = || random_index(3, 10, shape(4, 256, Composition::Sum), 10);
+    assert!(matches!(CodedFactors::new(vec![1.0; 13], items()).unwrap_err(), CodesError::Length { what: "users", .. }));
+    let mut users = vec![1.0; 24];
+    users[17] = f32::NAN;
+    assert_eq!(CodedFactors::new(users, items()).unwrap_err(), CodesError::UserNotFinite { user: 1 });
 }
 
 #[test]
