@@ -45,6 +45,18 @@ pub(crate) struct Record {
     pub(crate) commit: String,
 }
 
+/// The variant under which a value that was tested along training is recorded.
+pub(crate) fn at_epoch(epoch: u32) -> String {
+    format!("epoch {epoch}")
+}
+
+impl Record {
+    /// The epoch after which the value was tested; nothing for a finished model.
+    pub(crate) fn epoch(&self) -> Option<u32> {
+        self.variant.strip_prefix("epoch ")?.parse().ok()
+    }
+}
+
 /// A qualitative claim, decided.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -140,7 +152,16 @@ pub(crate) struct Trial {
 
 #[cfg(test)]
 mod tests {
-    use super::tidy;
+    use super::{at_epoch, tidy};
+    use crate::report::tests::sample;
+
+    #[test]
+    fn a_value_tested_along_training_knows_its_epoch() {
+        let mut record = sample().records.remove(0);
+        assert_eq!(record.epoch(), None);
+        record.variant = at_epoch(25);
+        assert_eq!(record.epoch(), Some(25));
+    }
 
     #[test]
     fn tidy_numbers_survive_json_bit_for_bit() {

@@ -1,5 +1,6 @@
 //! results.json, report.md, report.html, and the tables on the terminal: four renderings of one [`Results`].
 
+mod course;
 mod html;
 mod markdown;
 pub(crate) mod plot;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::course;
 use super::plot::{Plot, Scale, Series, Style};
 use crate::record::{Claim, Record, Results, Run};
 
@@ -34,7 +35,7 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    fn new(text: impl Into<String>) -> Self {
+    pub(super) fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), best: false, small: None }
     }
 }
@@ -82,11 +83,15 @@ fn section(
         facts.push(("device", first.device.clone()));
         facts.push(("commit", first.commit.clone()));
     }
-    let mut tables = vec![quality(records, runs)];
+    let (tested, finished): (Vec<&Record>, Vec<&Record>) = records.iter().partition(|r| r.epoch().is_some());
+    let mut tables = vec![quality(&finished, runs)];
     tables.extend(against_paper(records));
+    tables.extend(course::table(&tested));
     tables.extend(chosen_settings(runs));
+    let records = finished.as_slice();
     let plots = [
         learning_curves(records, runs),
+        course::plot(&tested, records),
         cost_plot(records, runs, Cost::Latency),
         cost_plot(records, runs, Cost::Bytes),
     ];
@@ -100,7 +105,7 @@ fn section(
 }
 
 /// Models of some records, in their order.
-fn models<'a>(records: &[&'a Record]) -> Vec<(&'a str, &'a str)> {
+pub(super) fn models<'a>(records: &[&'a Record]) -> Vec<(&'a str, &'a str)> {
     let mut models = Vec::new();
     for record in records {
         let key = (record.model.as_str(), record.variant.as_str());
@@ -111,14 +116,20 @@ fn models<'a>(records: &[&'a Record]) -> Vec<(&'a str, &'a str)> {
     models
 }
 
-/// Every model with every metric and what it costs.
-fn quality(records: &[&Record], runs: &[&Run]) -> Table {
-    let mut metrics: Vec<&str> = Vec::new();
+/// Metrics of some records, in their order.
+pub(super) fn metrics<'a>(records: &[&'a Record]) -> Vec<&'a str> {
+    let mut metrics = Vec::new();
     for record in records {
         if !metrics.contains(&record.metric.as_str()) {
-            metrics.push(&record.metric);
+            metrics.push(record.metric.as_str());
         }
     }
+    metrics
+}
+
+/// Every model with every metric and what it costs.
+fn quality(records: &[&Record], runs: &[&Run]) -> Table {
+    let metrics = metrics(records);
     let best: BTreeMap<&str, f64> = metrics
         .iter()
         .map(|&m| (m, records.iter().filter(|r| r.metric == m).map(|r| r.value).fold(f64::NEG_INFINITY, f64::max)))
@@ -289,7 +300,8 @@ fn cost_plot(records: &[&Record], runs: &[&Run], cost: Cost) -> Option<Plot> {
     })
 }
 
-fn name(model: &str, variant: &str) -> String {
+/// A model's name in tables.
+pub(crate) fn name(model: &str, variant: &str) -> String {
     if variant.is_empty() { model.to_owned() } else { format!("{model} ({variant})") }
 }
 

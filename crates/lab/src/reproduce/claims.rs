@@ -7,14 +7,15 @@ use rectify_eval::stats::paired_t_test;
 
 use super::experiment::{ClaimSpec, Side};
 use crate::record::{Claim, Record, tidy};
+use crate::report::view;
 
-/// The claims that can be decided, and a note for each that cannot; `pooled` are the values per user of each model.
+/// The claims that can be decided, and a note on those that cannot; `pooled` are the values per user of each model.
 pub(crate) fn decide(
     claims: &[ClaimSpec],
     records: &[Record],
     pooled: &BTreeMap<&str, Evaluation>,
 ) -> (Vec<Claim>, Vec<String>) {
-    let (mut decided, mut notes) = (Vec::new(), Vec::new());
+    let (mut decided, mut undecided, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     for claim in claims {
         let value = |side: &Side| {
             let metric = side.metric.to_string();
@@ -31,15 +32,19 @@ pub(crate) fn decide(
                 right,
                 p_value: p_value(claim, pooled),
             }),
-            (left, _) => {
-                let side = if left.is_none() { &claim.left } else { &claim.right };
-                notes.push(format!(
-                    "claim '{}' was not decided: {} of {} was not measured",
-                    claim.id, side.metric, side.model
-                ));
+            (left, right) => {
+                undecided.push(claim.id.as_str());
+                for (side, value) in [(&claim.left, left), (&claim.right, right)] {
+                    let name = format!("{} of {}", side.metric, view::name(&side.model, &side.variant));
+                    if value.is_none() && !missing.contains(&name) {
+                        missing.push(name);
+                    }
+                }
             }
         }
     }
+    let note = || format!("not decided: {}; not measured: {}", undecided.join(", "), missing.join(", "));
+    let notes = (!undecided.is_empty()).then(note).into_iter().collect();
     (decided, notes)
 }
 

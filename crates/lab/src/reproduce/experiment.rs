@@ -79,7 +79,7 @@ pub(crate) struct Training {
 }
 
 impl Training {
-    fn overridden_by(&self, other: &Self) -> Self {
+    pub(super) fn overridden_by(&self, other: &Self) -> Self {
         Self {
             max_epochs: other.max_epochs.or(self.max_epochs),
             patience: other.patience.or(self.patience),
@@ -95,40 +95,40 @@ impl Training {
 pub(crate) struct Model {
     /// Its name in tables; the kind's name when absent.
     #[serde(default)]
-    name: Option<String>,
+    pub(super) name: Option<String>,
     /// What it is.
-    kind: String,
+    pub(super) kind: String,
     /// Name of the model it learns from, one of those before it.
-    teacher: Option<String>,
+    pub(super) teacher: Option<String>,
     /// Data sets it is run on; all when absent.
-    only_on: Option<Vec<String>>,
+    pub(super) only_on: Option<Vec<String>>,
     /// Profiles it is run in; all when absent.
-    only_in: Option<Vec<String>>,
+    pub(super) only_in: Option<Vec<String>>,
     /// Everything that is not said here is the default of the kind's config.
     #[serde(default)]
-    settings: Settings,
+    pub(super) settings: Settings,
     #[serde(default)]
-    training: Training,
+    pub(super) training: Training,
     /// Values to try of a setting; dots lead to inner tables.
-    search: Option<BTreeMap<String, Vec<Value>>>,
+    pub(super) search: Option<BTreeMap<String, Vec<Value>>>,
 }
 
 /// What a profile or a data set says differently.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Overrides {
-    seeds: Option<u32>,
-    protocol: Option<Protocol>,
-    candidates: Option<Candidates>,
-    metrics: Option<Vec<Metric>>,
-    select_by: Option<Metric>,
-    refit: Option<bool>,
+    pub(super) seeds: Option<u32>,
+    pub(super) protocol: Option<Protocol>,
+    pub(super) candidates: Option<Candidates>,
+    pub(super) metrics: Option<Vec<Metric>>,
+    pub(super) select_by: Option<Metric>,
+    pub(super) refit: Option<bool>,
     /// `false` trains every model with its plain settings.
-    search: Option<bool>,
+    pub(super) search: Option<bool>,
     #[serde(default)]
-    training: Training,
+    pub(super) training: Training,
     #[serde(default)]
-    models: BTreeMap<String, ModelOverrides>,
+    pub(super) models: BTreeMap<String, ModelOverrides>,
 }
 
 /// What a profile or data set says differently of one model.
@@ -136,10 +136,10 @@ pub(crate) struct Overrides {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModelOverrides {
     #[serde(default)]
-    settings: Settings,
+    pub(super) settings: Settings,
     #[serde(default)]
-    training: Training,
-    search: Option<BTreeMap<String, Vec<Value>>>,
+    pub(super) training: Training,
+    pub(super) search: Option<BTreeMap<String, Vec<Value>>>,
 }
 
 /// Values from the literature, of one model.
@@ -186,41 +186,8 @@ pub(crate) struct Side {
     pub(crate) metric: Metric,
 }
 
-/// An experiment with its profile and data set applied.
-#[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    pub(crate) paper: String,
-    pub(crate) title: String,
-    pub(crate) dataset: String,
-    pub(crate) seeds: u32,
-    /// The data set's usual one when absent.
-    pub(crate) protocol: Option<Protocol>,
-    pub(crate) candidates: Candidates,
-    pub(crate) also_among: Option<Candidates>,
-    pub(crate) metrics: Vec<Metric>,
-    pub(crate) select_by: Metric,
-    pub(crate) refit: bool,
-    pub(crate) time_all_users: bool,
-    pub(crate) models: Vec<PlannedModel>,
-    pub(crate) published: Vec<Published>,
-    pub(crate) claims: Vec<ClaimSpec>,
-}
-
-/// One model of a plan.
-#[derive(Clone, Debug)]
-pub(crate) struct PlannedModel {
-    pub(crate) name: String,
-    pub(crate) kind: String,
-    /// Name of an earlier model of the plan.
-    pub(crate) teacher: Option<String>,
-    pub(crate) settings: Settings,
-    pub(crate) training: Training,
-    /// Every combination to try, as settings to lay over `settings`; empty for no search.
-    pub(crate) trials: Vec<Settings>,
-}
-
 impl Model {
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.kind)
     }
 }
@@ -288,118 +255,6 @@ impl Experiment {
         }
         Ok(())
     }
-
-    /// Applies profile and data set; `chosen` restricts the models.
-    pub(crate) fn plan(&self, dataset: &str, profile: &str, chosen: &[String]) -> Result<Plan> {
-        let names: Vec<&str> = self.models.iter().map(Model::name).collect();
-        if let Some(name) = chosen.iter().find(|name| !names.contains(&name.as_str())) {
-            return Err(refusal::usage(suggest::unknown("model", name, &names)));
-        }
-        let layers: Vec<&Overrides> =
-            [self.profiles.get(profile), self.datasets.get(dataset)].into_iter().flatten().collect();
-        fn last<'a, T: 'a>(own: &'a T, layers: &[&'a Overrides], of: fn(&Overrides) -> Option<&T>) -> &'a T {
-            layers.iter().rev().find_map(|layer| of(layer)).unwrap_or(own)
-        }
-        let searches = *last(&true, &layers, |o| o.search.as_ref());
-        // Whoever asks for a student gets its teacher too.
-        let mut wanted: Vec<&str> = chosen.iter().map(String::as_str).collect();
-        for model in self.models.iter().rev() {
-            if let (true, Some(teacher)) = (wanted.contains(&model.name()), &model.teacher) {
-                wanted.push(teacher);
-            }
-        }
-        let among =
-            |only: &Option<Vec<String>>, name: &str| only.as_ref().is_none_or(|all| all.iter().any(|n| n == name));
-        let here = |only: &Option<Vec<String>>| among(only, dataset);
-        let models = self
-            .models
-            .iter()
-            .filter(|model| {
-                (wanted.is_empty() || wanted.contains(&model.name()))
-                    && here(&model.only_on)
-                    && among(&model.only_in, profile)
-            })
-            .map(|model| {
-                let kind = self.kinds.get(&model.kind).cloned().unwrap_or_default();
-                let mut settings = kind.settings;
-                merge(&mut settings, &model.settings);
-                let mut training = self.training.overridden_by(&kind.training).overridden_by(&model.training);
-                let shared = self.kinds.get(&model.kind).and_then(|kind| kind.search.as_ref());
-                let mut search = model.search.as_ref().or(shared);
-                for layer in &layers {
-                    training = training.overridden_by(&layer.training);
-                    if let Some(own) = layer.models.get(model.name()) {
-                        merge(&mut settings, &own.settings);
-                        training = training.overridden_by(&own.training);
-                        search = own.search.as_ref().or(search);
-                    }
-                }
-                PlannedModel {
-                    name: model.name().to_owned(),
-                    kind: model.kind.clone(),
-                    teacher: model.teacher.clone(),
-                    settings,
-                    training,
-                    trials: search.filter(|_| searches).map(grid).unwrap_or_default(),
-                }
-            })
-            .collect();
-        Ok(Plan {
-            paper: self.paper.clone(),
-            title: self.title.clone(),
-            dataset: dataset.to_owned(),
-            seeds: *last(&self.seeds, &layers, |o| o.seeds.as_ref()),
-            protocol: layers.iter().rev().find_map(|l| l.protocol.as_ref()).or(self.protocol.as_ref()).cloned(),
-            candidates: *last(&self.candidates, &layers, |o| o.candidates.as_ref()),
-            also_among: self.also_among,
-            metrics: last(&self.metrics, &layers, |o| o.metrics.as_ref()).clone(),
-            select_by: *last(&self.select_by, &layers, |o| o.select_by.as_ref()),
-            refit: *last(&self.refit, &layers, |o| o.refit.as_ref()),
-            time_all_users: self.time_all_users,
-            models,
-            published: self.published.iter().filter(|p| p.dataset == dataset).cloned().collect(),
-            claims: self.claims.iter().filter(|c| here(&c.only_on)).cloned().collect(),
-        })
-    }
-}
-
-/// Lays `over` over `base`: inner tables are merged, everything else is replaced.
-///
-/// Tables of another `rule` (an optimiser's name) have other fields, so they are replaced too.
-pub(crate) fn merge(base: &mut Settings, over: &Settings) {
-    let same_rule = |a: &Settings, b: &Settings| b.get("rule").is_none_or(|rule| a.get("rule") == Some(rule));
-    for (key, value) in over {
-        match (base.get_mut(key), value) {
-            (Some(Value::Object(inner)), Value::Object(value)) if same_rule(inner, value) => merge(inner, value),
-            _ => {
-                base.insert(key.clone(), value.clone());
-            }
-        }
-    }
-}
-
-/// Every combination of the values, the last setting varying fastest.
-fn grid(search: &BTreeMap<String, Vec<Value>>) -> Vec<Settings> {
-    let mut all = vec![Settings::new()];
-    for (path, values) in search {
-        all = all
-            .iter()
-            .flat_map(|base| {
-                values.iter().map(|value| {
-                    let mut settings = base.clone();
-                    // `a.b = v` is the table `a` with `b = v`.
-                    let nested = path.rsplit('.').fold(value.clone(), |inner, key| {
-                        Value::Object(Settings::from_iter([(key.to_owned(), inner)]))
-                    });
-                    if let Value::Object(nested) = nested {
-                        merge(&mut settings, &nested);
-                    }
-                    settings
-                })
-            })
-            .collect();
-    }
-    if search.is_empty() { Vec::new() } else { all }
 }
 
 /// The experiment files of a folder, by name.

@@ -3,6 +3,7 @@
 mod cache;
 mod claims;
 mod experiment;
+mod plan;
 mod progress;
 mod protocol;
 mod registry;

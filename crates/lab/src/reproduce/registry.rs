@@ -17,7 +17,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::experiment::{Settings, merge};
+use super::experiment::Settings;
+use super::plan::merge;
 use crate::{refusal, suggest};
 
 /// A trained model as it is evaluated, and as it teaches.

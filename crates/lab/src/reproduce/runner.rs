@@ -12,12 +12,12 @@ use rectify_eval::{Candidates, Cut, Evaluation, Metric, System, evaluate, evalua
 use serde_json::Value;
 
 use super::cache::{Cache, Measure, Recipe, TestAt, TestValues, Trained};
-use super::experiment::{Plan, PlannedModel, merge};
+use super::plan::{Plan, PlannedModel, merge};
 use super::progress::Progress;
 use super::registry::{self, Answers, Kind};
 use super::{claims, protocol};
 use crate::measure::{Stopwatch, quantile};
-use crate::record::{Epoch, Record, Results, Run, Trial, Validation, tidy};
+use crate::record::{Epoch, Record, Results, Run, Trial, Validation, at_epoch, tidy};
 use crate::refusal;
 use crate::source::Source;
 
@@ -443,7 +443,7 @@ fn records(
             let name = metric.to_string();
             if values.contains_key(&name) {
                 let of_seeds: Vec<f64> = outcome.tests.iter().filter_map(|t| t[epoch].get(&name).copied()).collect();
-                records.push(record(&format!("epoch {epoch}"), name, mean(&of_seeds), None));
+                records.push(record(&at_epoch(*epoch), name, mean(&of_seeds), None));
             }
         }
     }
