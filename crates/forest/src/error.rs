@@ -1,6 +1,6 @@
 //! What a caller can get wrong with trees.
 
-use rectify_core::ItemId;
+use rectify_core::{ItemId, UserId};
 
 /// A tree that cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,5 +73,86 @@ pub enum TreeError {
         expected: usize,
         /// Items that have a row of categories.
         got: usize,
+    },
+}
+
+/// A preference model that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetworkError {
+    /// A size outside its range.
+    #[error("{field} is {got}, expected 1 to {most}")]
+    Size {
+        /// Which one.
+        field: &'static str,
+        /// Its value.
+        got: usize,
+        /// The largest.
+        most: usize,
+    },
+    /// A weight that is NaN or infinite.
+    #[error("array {array} is not finite at position {position}; lower the learning rate")]
+    NotFinite {
+        /// Which array.
+        array: String,
+        /// Where in it.
+        position: usize,
+    },
+    /// A model for another tree.
+    #[error("the model has embeddings of {got} nodes, the tree has {expected}")]
+    Nodes {
+        /// Nodes of the tree.
+        expected: usize,
+        /// Rows of embeddings.
+        got: usize,
+    },
+}
+
+/// Histories that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// Interactions without times.
+    #[error(
+        "histories are ordered by time, but the data has no times; use data with times, or Histories::from_rows with an order of your own"
+    )]
+    NoTimes,
+    /// An id beyond the number of items.
+    #[error("the history of user {user} holds item {item}, expected ids below {n_items}")]
+    UnknownItem {
+        /// Whose history.
+        user: UserId,
+        /// The id.
+        item: ItemId,
+        /// Number of items.
+        n_items: usize,
+    },
+}
+
+/// Trees and models that make no forest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ForestError {
+    /// No tree at all.
+    #[error("a forest needs at least 1 tree, got none")]
+    Empty,
+    /// A beam of no width.
+    #[error("beam_width is 0, expected at least 1")]
+    BeamWidth,
+    /// Trees over different items.
+    #[error("tree {tree} has {got} items, the first one has {expected}")]
+    Items {
+        /// Which tree, from 0.
+        tree: usize,
+        /// Items of the first.
+        expected: usize,
+        /// Items of this one.
+        got: usize,
+    },
+    /// Models of different shapes.
+    #[error("the model of tree {tree} has another shape than the first one; a forest is of one shape")]
+    Shape {
+        /// Which tree, from 0.
+        tree: usize,
     },
 }

@@ -1,0 +1,301 @@
+//! A forest, served.
+
+use std::path::Path;
+
+use rectify_core::artifact::{Artifact, ArtifactError, ArtifactWriter, Overwrite};
+use rectify_core::{Hit, Index, ItemFilter, ItemId, QueryError, Retriever, Scorer, TopK, Violation, check_len};
+use serde::{Deserialize, Serialize};
+
+use crate::model::Network;
+use crate::pair::Workspace;
+use crate::tree::LEAF_CODES;
+use crate::{ForestError, PreferenceShape, Tree, TreeModel};
+
+const KIND: &str = "forest-index";
+const VERSION: u32 = 1;
+
+/// How a forest is searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SearchConfig {
+    /// Nodes kept on each level (`B`), at least 1; a search for more than that many items keeps as many as it is asked for.
+    /// Default 150.
+    pub beam_width: usize,
+    /// What each tree of several adds to the candidates. Default its best `k`.
+    pub candidates: Candidates,
+}
+
+/// What each tree of several adds to the candidates.
+///
+/// **Reading**: the paper says "some candidates".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Candidates {
+    /// As many as the answer holds.
+    #[default]
+    TopK,
+    /// As many as the beam holds.
+    Beam,
+}
+
+impl Default for SearchConfig {
+    fn default() -> Self {
+        Self { beam_width: 150, candidates: Candidates::TopK }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    n_items: usize,
+    n_trees: usize,
+    search: SearchConfig,
+    shape: PreferenceShape,
+}
+
+/// Trees with their models, searched by beam (DeFoRec, Algorithm 2).
+///
+/// - **Query**: a history of items, newest first; see [`TreeModel`].
+/// - **Search**: a beam in each tree; the candidates of all trees, each once, are ranked by the discriminator, which is the last model
+///   at the leaves of the last tree, or any scorer ([`with_discriminator`](Self::with_discriminator)).
+/// - **Score**: the discriminator's. Equal scores go to the lower id.
+/// - **Filter**: items that may not be returned are left out of the candidates of each tree, so an answer can have fewer than `k` items
+///   where the beam reaches few others.
+///
+/// A beam as wide as the leaf level is exact search by the discriminator.
+#[derive(Clone, Debug)]
+pub struct ForestIndex {
+    trees: Vec<TreeModel>,
+    search: SearchConfig,
+}
+
+impl ForestIndex {
+    /// A forest of at least one tree, in the order in which they were learned.
+    ///
+    /// # Errors
+    /// [`ForestError`]: no trees, trees that do not fit each other, a beam of width 0.
+    pub fn new(trees: Vec<TreeModel>, search: SearchConfig) -> Result<Self, ForestError> {
+        let first = trees.first().ok_or(ForestError::Empty)?;
+        if search.beam_width == 0 {
+            return Err(ForestError::BeamWidth);
+        }
+        for (tree, other) in trees.iter().enumerate() {
+            let (expected, got) = (first.tree().n_items(), other.tree().n_items());
+            if expected != got {
+                return Err(ForestError::Items { tree, expected, got });
+            }
+            if other.network().shape() != first.network().shape() {
+                return Err(ForestError::Shape { tree });
+            }
+        }
+        Ok(Self { trees, search })
+    }
+
+    /// The trees with their models, in the order in which they were learned.
+    #[must_use]
+    pub fn trees(&self) -> &[TreeModel] {
+        &self.trees
+    }
+
+    /// The last tree and model, which rank the candidates.
+    ///
+    /// # Panics
+    /// Never: a forest has a tree.
+    #[must_use]
+    pub fn last(&self) -> &TreeModel {
+        self.trees.last().expect("a forest has a tree")
+    }
+
+    /// How it is searched.
+    #[must_use]
+    pub const fn search_config(&self) -> SearchConfig {
+        self.search
+    }
+
+    /// The same forest, searched in another way.
+    ///
+    /// # Errors
+    /// [`ForestError::BeamWidth`].
+    pub fn with_search(self, search: SearchConfig) -> Result<Self, ForestError> {
+        Self::new(self.trees, search)
+    }
+
+    /// A forest whose candidates are ranked by `scorer`.
+    ///
+    /// # Errors
+    /// [`QueryError::Length`] if it knows another number of items.
+    pub fn with_discriminator<S: Scorer<Query = [ItemId]>>(
+        &self,
+        scorer: S,
+    ) -> Result<Discriminated<'_, S>, QueryError> {
+        check_len("the discriminator's catalogue", self.last().tree().n_items(), scorer.n_items())?;
+        Ok(Discriminated { forest: self, scorer })
+    }
+
+    /// [`Retriever::top_k`] that tells how many nodes were scored, those for the last ranking included.
+    ///
+    /// # Errors
+    /// A history with an unknown item, or a preference that is not a number.
+    pub fn search(
+        &self,
+        query: &[ItemId],
+        k: usize,
+        filter: &ItemFilter<'_>,
+        out: &mut TopK,
+    ) -> Result<usize, QueryError> {
+        let mut n_scored = 0;
+        let last = self.trees.len() - 1;
+        let mut known: Vec<Hit> = Vec::new();
+        let others = self.collect(query, k, filter, out, &mut n_scored, |tree, hits| {
+            // The beam of the last tree has scored its own candidates as the discriminator does.
+            if tree == last {
+                known.extend_from_slice(hits);
+            }
+        })?;
+        let mut known_items: Vec<ItemId> = known.iter().map(|hit| hit.item).collect();
+        known_items.sort_unstable();
+        let others: Vec<ItemId> = others.into_iter().filter(|item| known_items.binary_search(item).is_err()).collect();
+        let mut scores = vec![0.0; others.len()];
+        self.last().score_into(query, &others, &mut scores)?;
+        n_scored += others.len();
+        known.extend(others.iter().zip(&scores).map(|(&item, &score)| Hit::new(item, score)));
+        out.assign(k, known);
+        Ok(n_scored)
+    }
+
+    /// The candidates of all trees, ascending, each once; `each` sees those of each tree.
+    fn collect(
+        &self,
+        query: &[ItemId],
+        k: usize,
+        filter: &ItemFilter<'_>,
+        out: &mut TopK,
+        n_scored: &mut usize,
+        mut each: impl FnMut(usize, &[Hit]),
+    ) -> Result<Vec<ItemId>, QueryError> {
+        out.clear();
+        self.last().check_query(query)?;
+        let mut items = Vec::new();
+        if k == 0 {
+            return Ok(items);
+        }
+        let beam_width = self.search.beam_width.max(k);
+        let n_candidates = match self.search.candidates {
+            Candidates::TopK => k,
+            Candidates::Beam => beam_width,
+        };
+        let mut work = Workspace::default();
+        for (t, tree) in self.trees.iter().enumerate() {
+            let reached = tree.reach(query, beam_width, &mut work)?;
+            *n_scored += reached.n_scored;
+            out.assign(n_candidates, reached.hits(tree.tree()).filter(|hit| filter.allows(hit.item)));
+            each(t, out.hits());
+            items.extend(out.items());
+        }
+        items.sort_unstable();
+        items.dedup();
+        Ok(items)
+    }
+}
+
+impl Retriever for ForestIndex {
+    type Query = [ItemId];
+
+    fn n_items(&self) -> usize {
+        self.last().tree().n_items()
+    }
+
+    fn top_k(&self, query: &[ItemId], k: usize, filter: &ItemFilter<'_>, out: &mut TopK) -> Result<(), QueryError> {
+        self.search(query, k, filter, out).map(|_| ())
+    }
+}
+
+/// The discriminator: the last model at the leaves of the last tree.
+impl Scorer for ForestIndex {
+    type Query = [ItemId];
+
+    fn n_items(&self) -> usize {
+        Scorer::n_items(self.last())
+    }
+
+    fn score_into(&self, query: &[ItemId], items: &[ItemId], out: &mut [f32]) -> Result<(), QueryError> {
+        self.last().score_into(query, items, out)
+    }
+
+    fn score_all_into(&self, query: &[ItemId], out: &mut [f32]) -> Result<(), QueryError> {
+        self.last().score_all_into(query, out)
+    }
+}
+
+impl Index for ForestIndex {
+    fn size_bytes(&self) -> usize {
+        // Of a tree a search reads the leaf and the item of each, and the code of each leaf.
+        self.trees.iter().map(|tree| tree.network().size_bytes() + 12 * tree.tree().n_items()).sum()
+    }
+
+    fn save(&self, path: &Path, overwrite: Overwrite) -> Result<(), ArtifactError> {
+        let codes: Vec<Vec<u32>> = self.trees.iter().map(|tree| tree.tree().leaf_codes()).collect();
+        let (n_items, n_trees) = (Retriever::n_items(self), self.trees.len());
+        let mut writer = ArtifactWriter::new(KIND, VERSION);
+        writer.config(&Config { n_items, n_trees, search: self.search, shape: self.last().network().shape().clone() });
+        for (t, (tree, codes)) in self.trees.iter().zip(&codes).enumerate() {
+            writer.array(&format!("tree{t}/{LEAF_CODES}"), &[n_items], codes);
+            tree.network().write_into(&mut writer, &format!("tree{t}"));
+        }
+        writer.save(path, overwrite)
+    }
+
+    fn open(path: &Path) -> Result<Self, ArtifactError> {
+        let artifact = Artifact::open(path, KIND, VERSION)?;
+        let Config { n_items, n_trees, search, shape } = artifact.config()?;
+        let mut trees = Vec::new();
+        for t in 0..n_trees {
+            let tree = Tree::read_from(&artifact, &format!("tree{t}/{LEAF_CODES}"), n_items)?;
+            let network = Network::read_from(&artifact, &format!("tree{t}"), &shape, tree.layout().n_nodes())?;
+            let pair = TreeModel::new(tree, network);
+            trees.push(pair.map_err(|error| artifact.field_error(&format!("tree{t}"), error.to_string()))?);
+        }
+        let index = Self::new(trees, search).map_err(|error| artifact.field_error("n_trees", error.to_string()))?;
+        artifact.reject(index.validate())?;
+        Ok(index)
+    }
+
+    fn validate(&self) -> Vec<Violation> {
+        let of_tree = |(t, pair): (usize, &TreeModel)| {
+            let found =
+                pair.tree().validate().into_iter().chain(pair.network().violations(pair.tree().layout().n_nodes()));
+            let named = move |v: Violation| Violation { field: format!("tree{t}/{}", v.field), ..v };
+            found.map(named).collect::<Vec<_>>()
+        };
+        self.trees.iter().enumerate().flat_map(of_tree).collect()
+    }
+}
+
+/// A forest whose candidates are ranked by a scorer of the user's choice.
+#[derive(Clone, Debug)]
+pub struct Discriminated<'a, S> {
+    forest: &'a ForestIndex,
+    scorer: S,
+}
+
+impl<S: Scorer<Query = [ItemId]>> Retriever for Discriminated<'_, S> {
+    type Query = [ItemId];
+
+    fn n_items(&self) -> usize {
+        Retriever::n_items(self.forest)
+    }
+
+    fn top_k(&self, query: &[ItemId], k: usize, filter: &ItemFilter<'_>, out: &mut TopK) -> Result<(), QueryError> {
+        let items = self.forest.collect(query, k, filter, out, &mut 0, |_, _| {})?;
+        let mut scores = vec![0.0; items.len()];
+        self.scorer.score_into(query, &items, &mut scores)?;
+        if let Some(position) = scores.iter().position(|score| score.is_nan()) {
+            return Err(QueryError::NotFinite { position: items[position].index(), value: f32::NAN });
+        }
+        out.assign(k, items.iter().zip(&scores).map(|(&item, &score)| Hit::new(item, score)));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
