@@ -4,16 +4,14 @@ use std::path::Path;
 
 use rayon::prelude::*;
 use rectify_core::artifact::{Array, Artifact, ArtifactError, ArtifactWriter, Overwrite};
-use rectify_core::{
-    Hit, Index, ItemFilter, ItemId, QueryError, Retriever, Scorer, Selector, TopK, Violation, check_batch, check_len,
-};
+use rectify_core::{Index, ItemFilter, ItemId, QueryError, Retriever, Scorer, TopK, Violation, check_batch, check_len};
 use serde::{Deserialize, Serialize};
 
 use crate::CodesError;
 use crate::codebooks::{CodeShape, Codebooks};
-use crate::kernels::{self, Level, Visitor};
+use crate::kernels::Level;
 use crate::layout::BlockedCodes;
-use crate::quick::QuickTable;
+use crate::search::{Asked, Search};
 
 const KIND: &str = "code-index";
 const VERSION: u32 = 1;
@@ -59,8 +57,8 @@ pub(crate) struct CodesConfig {
 /// ```
 #[derive(Clone, Debug)]
 pub struct CodeIndex {
-    codebooks: Codebooks,
-    codes: BlockedCodes,
+    pub(crate) codebooks: Codebooks,
+    pub(crate) codes: BlockedCodes,
 }
 
 impl CodeIndex {
@@ -146,7 +144,7 @@ impl CodeIndex {
     }
 
     /// The f32 table of a query.
-    fn table(&self, query: &[f32]) -> Result<Vec<f32>, QueryError> {
+    pub(crate) fn table(&self, query: &[f32]) -> Result<Vec<f32>, QueryError> {
         check_len("query", self.shape().embedding_dim, query.len())?;
         if let Some(position) = query.iter().position(|value| !value.is_finite()) {
             return Err(QueryError::NotFinite { position, value: query[position] });
@@ -165,7 +163,7 @@ impl CodeIndex {
     }
 
     #[inline(always)]
-    fn score(&self, table: &[f32], item: usize) -> f32 {
+    pub(crate) fn score(&self, table: &[f32], item: usize) -> f32 {
         let w = self.shape().n_codewords;
         (0..self.shape().n_codebooks)
             .map(|b| table[b * w + usize::from(self.codes.code(item, b))])
@@ -174,61 +172,12 @@ impl CodeIndex {
 
     /// Answers up to [`QUERY_TILE`] queries in one pass over the codes.
     fn search(&self, level: Level, tables: &[Vec<f32>], k: usize, filters: &[ItemFilter<'_>], out: &mut [TopK]) {
-        let quick: Vec<QuickTable> = tables.iter().map(|table| QuickTable::new(self.shape(), table)).collect();
-        let states =
-            quick.iter().map(|quick| State { selector: Selector::new(k), limit: quick.limit(f32::NEG_INFINITY) });
-        let mut tile = Tile { index: self, tables, quick: &quick, filters, states: states.collect() };
+        let asked = Asked::new(self, tables, filters);
+        let mut search = Search::new(self, &asked, k, None);
         if k > 0 {
-            let BlockedCodes { planes, four_bit, .. } = self.codes;
-            let whole = self.codes.whole();
-            kernels::scan(level, whole, 0, planes, four_bit, &quick, &mut tile);
-            if let Some(rest) = self.codes.rest() {
-                let first = self.codes.n_items / crate::layout::BLOCK * crate::layout::BLOCK;
-                kernels::scan(level, &rest, first, planes, four_bit, &quick, &mut tile);
-            }
+            search.scan(level, 0..self.codes.n_items);
         }
-        for (mut state, out) in tile.states.into_iter().zip(out) {
-            state.selector.finish_into(out);
-        }
-    }
-}
-
-struct State {
-    selector: Selector,
-    limit: u16,
-}
-
-struct Tile<'a> {
-    index: &'a CodeIndex,
-    tables: &'a [Vec<f32>],
-    quick: &'a [QuickTable],
-    filters: &'a [ItemFilter<'a>],
-    states: Vec<State>,
-}
-
-impl Visitor for Tile<'_> {
-    #[inline(always)]
-    fn limit(&self, q: usize) -> u16 {
-        self.states[q].limit
-    }
-
-    #[inline]
-    fn visit(&mut self, q: usize, first: usize, mut passed: u64) {
-        let filter = &self.filters[if self.filters.len() == 1 { 0 } else { q }];
-        let state = &mut self.states[q];
-        let before = state.selector.threshold();
-        while passed != 0 {
-            let item = first + passed.trailing_zeros() as usize;
-            passed &= passed - 1;
-            if item < self.index.codes.n_items && filter.allows(ItemId(item as u32)) {
-                let score = self.index.score(&self.tables[q], item);
-                state.selector.push(Hit::new(ItemId(item as u32), score));
-            }
-        }
-        let after = state.selector.threshold();
-        if after > before {
-            state.limit = self.quick[q].limit(after);
-        }
+        search.finish(out);
     }
 }
 

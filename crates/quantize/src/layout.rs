@@ -41,11 +41,17 @@ impl BlockedCodes {
             let n_codewords = shape.n_codewords;
             return Err(CodesError::CodeRange { item: at / b, codebook: at % b, n_codewords, got: codes[at] });
         }
+        Ok(Self::fill(shape, n_items, |item, codebook| codes[item * b + codebook]))
+    }
+
+    /// Lays out codes that are known to be in range.
+    fn fill(shape: &CodeShape, n_items: usize, code: impl Fn(usize, usize) -> u8) -> Self {
         let mut blocked =
             Self { n_items, planes: shape.bytes_per_item(), four_bit: shape.is_four_bit(), bytes: Vec::new().into() };
         let mut bytes = vec![0; n_items * blocked.planes];
-        for (item, codes) in codes.chunks_exact(b).enumerate() {
-            for (codebook, &code) in codes.iter().enumerate() {
+        for item in 0..n_items {
+            for codebook in 0..shape.n_codebooks {
+                let code = code(item, codebook);
                 if blocked.four_bit {
                     bytes[blocked.position(item, codebook / 2)] |= code << (codebook % 2 * 4);
                 } else {
@@ -54,7 +60,12 @@ impl BlockedCodes {
             }
         }
         blocked.bytes = bytes.into();
-        Ok(blocked)
+        blocked
+    }
+
+    /// The codes of some items, in that order.
+    pub(crate) fn select(&self, shape: &CodeShape, items: &[u32]) -> Self {
+        Self::fill(shape, items.len(), |item, codebook| self.code(items[item] as usize, codebook))
     }
 
     #[inline(always)]

@@ -4,9 +4,11 @@ mod codebooks;
 mod coded_factors;
 mod error;
 mod index;
+mod inverted;
 mod kernels;
 mod layout;
 mod quick;
+mod search;
 
 #[cfg(feature = "train")]
 mod config;
@@ -35,6 +37,7 @@ pub use error::CodesError;
 #[cfg(feature = "train")]
 pub use fit_error::{ConfigError, FitError};
 pub use index::CodeIndex;
+pub use inverted::InvertedIndex;
 #[cfg(feature = "train")]
 pub use product::{OpqConfig, Rotation, optimised_product_quantiser, product_quantiser};
 #[cfg(feature = "train")]

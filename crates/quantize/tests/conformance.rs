@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use rectify_core::rng::Seed;
 use rectify_core::{Exhaustive, Index, ItemFilter, ItemId, Retriever, Scorer, TopK, UserId, testing};
-use rectify_quantize::{CodeIndex, CodeShape, CodesError, Composition};
+use rectify_quantize::{CodeIndex, CodeShape, CodesError, Composition, InvertedIndex};
 
 fn shape(n_codebooks: usize, n_codewords: usize, composition: Composition) -> CodeShape {
     CodeShape { embedding_dim: 3 * n_codebooks, n_codebooks, n_codewords, composition }
@@ -183,6 +183,56 @@ fn queries_that_cannot_be_answered_are_refused() {
     assert!(refuse(&[1.0; 5]).contains("expected 6"));
     assert!(refuse(&[1.0, 1.0, f32::NAN, 1.0, 1.0, 1.0]).contains("position 2"));
     assert!(refuse(&[f32::MAX; 6]).contains("overflow"));
+}
+
+#[test]
+fn lists_with_all_probes_conform_and_answer_as_the_index() {
+    for (shape, n, distinct) in [
+        (shape(4, 256, Composition::Sum), 1000, 1000),
+        (shape(5, 8, Composition::Sum), 130, 130),
+        (shape(8, 16, Composition::Product), 500, 40),
+        (shape(1, 2, Composition::Sum), 1, 1),
+    ] {
+        let index = random_index(3, n, shape, distinct);
+        let lists = InvertedIndex::new(&index, shape.n_codewords).unwrap();
+        let queries = random_queries(4, 9, shape.embedding_dim);
+        let queries: Vec<&[f32]> = queries.iter().map(Vec::as_slice).collect();
+        testing::retriever(&lists, &queries, &testing::Oracle::scorer(&index));
+        testing::index(&lists, &queries);
+        assert!(lists.size_bytes() == index.size_bytes() + 4 * n + 4 * (shape.n_codewords + 1));
+    }
+    let empty = CodeIndex::from_codes(shape(1, 2, Composition::Sum), &[0.0; 6], &[]).unwrap();
+    let mut top = TopK::new();
+    InvertedIndex::new(&empty, 1).unwrap().top_k(&[1.0; 3], 10, &ItemFilter::all(), &mut top).unwrap();
+    assert!(top.hits().is_empty());
+    assert_eq!(InvertedIndex::new(&empty, 0).unwrap_err(), CodesError::Zero { what: "n_probes" });
+}
+
+#[test]
+fn fewer_probes_cost_recall_where_the_first_codebook_says_less() {
+    // Residual codes: each codebook a third as long as the one before.
+    let shape = shape(4, 64, Composition::Sum);
+    let mut rng = Seed(11).rng();
+    let per_codebook = 64 * shape.embedding_dim;
+    let codebooks: Vec<f32> =
+        (0..4 * per_codebook).map(|i| (rng.normal() / 3f64.powi((i / per_codebook) as i32)) as f32).collect();
+    let codes: Vec<u8> = (0..5000 * 4).map(|_| rng.below(64) as u8).collect();
+    let index = CodeIndex::from_codes(shape, &codebooks, &codes).unwrap();
+    let (mut exact, mut got) = (TopK::new(), TopK::new());
+    let mut found = Vec::new();
+    for n_probes in [1, 4, 16, 64] {
+        let lists = InvertedIndex::new(&index, 64).unwrap().with_probes(n_probes).unwrap();
+        let mut hits = 0;
+        for query in random_queries(5, 20, shape.embedding_dim) {
+            index.top_k(&query, 50, &ItemFilter::all(), &mut exact).unwrap();
+            lists.top_k(&query, 50, &ItemFilter::all(), &mut got).unwrap();
+            hits += exact.items().filter(|item| got.items().any(|other| other == *item)).count();
+        }
+        found.push(hits);
+    }
+    // Of 1000; usually about 500, 920, 1000.
+    assert!(found[0] < found[1] && found[1] < found[2] && found[3] == 1000, "{found:?}");
+    assert!(found[1] > 700, "{found:?}");
 }
 
 proptest! {
