@@ -59,6 +59,16 @@ pub enum FitError {
         /// Items of the data.
         n_items: usize,
     },
+    /// Words that are not those of the data's items.
+    #[error("the text has {text_items} items and {n_words} words, expected words of the data's {n_items} items")]
+    Text {
+        /// Items of the data.
+        n_items: usize,
+        /// Items of the text.
+        text_items: usize,
+        /// Size of the vocabulary.
+        n_words: usize,
+    },
     /// More memory than the configuration allows.
     #[error(
         "{model} on {n_items} items needs {needed_bytes} bytes, but memory_limit_bytes is {limit_bytes}; raise the limit \

@@ -2,6 +2,7 @@
 
 mod co_counts;
 mod convolution;
+pub mod dssm;
 mod ease;
 mod error;
 mod factors;

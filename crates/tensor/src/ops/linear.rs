@@ -1,6 +1,6 @@
 //! A dense layer as one operation.
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::support::{expect_shape, matrix, output, slice, tensor_like, with_values};
 use crate::kernels::{self, Activation};
@@ -97,6 +97,50 @@ pub fn linear_bias_act(
     Ok(x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)?)
 }
 
+struct BiasAct {
+    activation: Activation,
+    n_out: usize,
+}
+
+impl CustomOp2 for BiasAct {
+    fn name(&self) -> &'static str {
+        "bias-act"
+    }
+
+    fn cpu_fwd(&self, sx: &CpuStorage, lx: &Layout, sb: &CpuStorage, lb: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (mut y, bias) = (slice(sx, lx)?.to_vec(), slice(sb, lb)?);
+        parallel::fill_rows(&mut y, self.n_out, PIECE, |_, y| kernels::bias_act(y, bias, self.activation));
+        Ok(output(y, lx.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, bias: &Tensor, y: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (mut dx, mut db) = (vec![0.0; x.elem_count()], vec![0.0; self.n_out]);
+        with_values(y, |y| {
+            with_values(grad, |grad| {
+                dx.copy_from_slice(grad);
+                kernels::activation_backward(y, &mut dx, self.activation);
+                kernels::column_sums_add(&dx, &mut db);
+                Ok(())
+            })
+        })?;
+        Ok((Some(tensor_like(dx, x)?), Some(tensor_like(db, bias)?)))
+    }
+}
+
+/// The end of a layer whose product was made elsewhere (from a sparse input, say): `act(x + b)`; x (rows, n), bias (1, n) →
+/// (rows, n).
+///
+/// # Errors
+/// Shapes that disagree, or tensors that are not f32.
+pub fn bias_act(x: &Tensor, bias: &Tensor, activation: Activation) -> std::result::Result<Tensor, GraphError> {
+    let (_, n_out) = matrix("x", x)?;
+    expect_shape("bias", bias, &[1, n_out])?;
+    if n_out == 0 {
+        return Err(GraphError::Shape { what: "x", expected: "an output at least".into(), got: "none".into() });
+    }
+    Ok(x.contiguous()?.apply_op2(&bias.contiguous()?, BiasAct { activation, n_out })?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{check, leaf, threads};
@@ -120,6 +164,11 @@ mod tests {
                     Ok(y.sqr()?.sum_all()?)
                 },
             );
+            check(
+                &[leaf("x", &[9, 6]), leaf("w", &[6, 5]), leaf("b", &[1, 5])],
+                |x| Ok(bias_act(&x[0].matmul(&x[1])?, &x[2], activation)?.sqr()?.sum_all()?),
+                |x| Ok(linear_bias_act(&x[0], &x[1], &x[2], activation)?.sqr()?.sum_all()?),
+            );
         }
     }
 
@@ -141,5 +190,7 @@ mod tests {
         let (x, w, b) = (leaf("x", &[2, 3]), leaf("w", &[4, 5]), leaf("b", &[1, 5]));
         let error = linear_bias_act(&x, &w, &b, Activation::Relu).unwrap_err().to_string();
         assert_eq!(error, "x has shape [2, 3], expected [2, 4]");
+        let error = bias_act(&x, &b, Activation::Relu).unwrap_err().to_string();
+        assert_eq!(error, "bias has shape [1, 5], expected [1, 3]");
     }
 }

@@ -14,7 +14,7 @@ mod support;
 
 pub use codes::select_codes;
 pub use gather::{gather, gather_dot};
-pub use linear::linear_bias_act;
+pub use linear::{bias_act, linear_bias_act};
 pub use list::{softmax_cross_entropy, suffix_log_sum_exp};
 pub use loss::{bce_with_logits, bpr, hinge};
 pub use sparse::{spmm, spmm_rows};
