@@ -113,6 +113,8 @@ pub(crate) struct Run {
     pub(crate) query_us: f64,
     /// Learned values, for models that count them.
     pub(crate) n_params: Option<u64>,
+    /// Bytes of what a search reads of the items, for models that can tell them from users.
+    pub(crate) item_bytes: Option<u64>,
     /// Processor time of listing for every user, where the experiment asks for it.
     pub(crate) all_users_seconds: Option<f64>,
     /// Metric that was validated, and its best value.

@@ -35,7 +35,7 @@ fn one_run_writes_every_output_and_a_second_one_trains_nothing() {
     assert_eq!(third["runs"][0]["cached"], false);
     assert_eq!(third["records"][0]["value"], first["records"][2]["value"]);
     // The claim needs a model that was left out: a note says so.
-    assert!(third["notes"][0].as_str().unwrap().contains("was not decided"), "{}", third["notes"]);
+    assert!(third["notes"][0].as_str().unwrap().contains("not decided: ease"), "{}", third["notes"]);
 }
 
 #[test]

@@ -71,6 +71,7 @@ pub(crate) mod tests {
             model_bytes,
             query_us,
             n_params: (epochs > 0).then_some(4_533_696),
+            item_bytes: None,
             all_users_seconds: None,
             validation: Some(Validation { metric: "ndcg@20".into(), value: 0.17, epoch: Some(epochs) }),
             curve: (1..=epochs).map(|epoch| Epoch { epoch, loss: Some(0.5), validation: Some(value(epoch)) }).collect(),

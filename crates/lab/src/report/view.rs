@@ -140,7 +140,9 @@ fn quality(records: &[&Record], runs: &[&Run]) -> Table {
     // Only where something is known of them.
     let counted = runs.iter().any(|r| r.n_params.is_some());
     let timed = runs.iter().any(|r| r.all_users_seconds.is_some());
+    let weighed = runs.iter().any(|r| r.item_bytes.is_some());
     header.extend(counted.then(|| "parameters".to_owned()));
+    header.extend(weighed.then(|| "items alone".to_owned()));
     header.extend(timed.then(|| "all users, CPU".to_owned()));
     let rows = models(records)
         .into_iter()
@@ -173,6 +175,10 @@ fn quality(records: &[&Record], runs: &[&Run]) -> Table {
             if counted {
                 let n = mean(|r| r.n_params.map(|n| n as f64));
                 row.push(Cell::new(n.map_or_else(|| "–".into(), |n| format!("{:.2} M", n / 1e6))));
+            }
+            if weighed {
+                let n = mean(|r| r.item_bytes.map(|n| n as f64));
+                row.push(Cell::new(n.map_or_else(|| "–".into(), bytes)));
             }
             if timed {
                 row.push(Cell::new(mean(|r| r.all_users_seconds).map_or_else(|| "–".into(), seconds)));

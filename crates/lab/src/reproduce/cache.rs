@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rectify_core::artifact::{Overwrite, write_atomically};
 use rectify_core::rng::Seed;
-use rectify_data::{Holdout, Interactions};
+use rectify_data::{Holdout, Interactions, WordCounts};
 use rectify_tensor::train::{Checkpoint, EpochRecord, Event, FitConfig, Observer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -49,6 +49,8 @@ pub(crate) struct Recipe<'a> {
     pub(crate) seed: u64,
     /// The model that it learns from, with its key.
     pub(crate) teacher: Option<(&'a str, &'a dyn Model)>,
+    /// The words that it learns from.
+    pub(crate) text: Option<&'a WordCounts>,
 }
 
 /// Measures the model of some epochs on the test part, for the record alone.
@@ -109,6 +111,9 @@ impl Recipe<'_> {
         if let Some((key, _)) = self.teacher {
             made_of["teacher"] = key.into();
         }
+        if let Some(text) = self.text {
+            made_of["text"] = digest_text(text).into();
+        }
         // Validation shapes a model only through the epoch that is kept.
         if self.kind.by_epochs {
             made_of["training"] = json!({
@@ -139,6 +144,18 @@ fn digest(data: &Interactions) -> String {
     }
     for time in data.all_times().into_iter().flatten() {
         hasher.update(&time.to_le_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+fn digest_text(text: &WordCounts) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(text.n_words() as u64).to_le_bytes());
+    for offset in text.rows().offsets() {
+        hasher.update(&offset.to_le_bytes());
+    }
+    for value in text.rows().values().iter().chain(text.counts()) {
+        hasher.update(&value.to_le_bytes());
     }
     hasher.finalize().to_hex().to_string()
 }
@@ -223,6 +240,7 @@ impl Cache {
                 fit: &fit,
                 seed: Seed(recipe.seed),
                 teacher: recipe.teacher.map(|(_, model)| model),
+                text: recipe.text,
                 validate: &mut measure,
                 observer: &mut observer,
                 path: &path,

@@ -9,11 +9,11 @@ use super::experiment::{ClaimSpec, Side};
 use crate::record::{Claim, Record, tidy};
 use crate::report::view;
 
-/// The claims that can be decided, and a note on those that cannot; `pooled` are the values per user of each model.
+/// The claims that can be decided, and a note on those that cannot; `pooled` are the values per user of each model and variant.
 pub(crate) fn decide(
     claims: &[ClaimSpec],
     records: &[Record],
-    pooled: &BTreeMap<&str, Evaluation>,
+    pooled: &BTreeMap<(&str, &str), Evaluation>,
 ) -> (Vec<Claim>, Vec<String>) {
     let (mut decided, mut undecided, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     for claim in claims {
@@ -49,12 +49,16 @@ pub(crate) fn decide(
 }
 
 /// Whether the two sides differ by more than chance, if they are the same metric of the same users.
-fn p_value(claim: &ClaimSpec, pooled: &BTreeMap<&str, Evaluation>) -> Option<f64> {
+fn p_value(claim: &ClaimSpec, pooled: &BTreeMap<(&str, &str), Evaluation>) -> Option<f64> {
     let (left, right) = (&claim.left, &claim.right);
-    let comparable =
-        left.metric == right.metric && claim.factor == 1.0 && left.variant.is_empty() && right.variant.is_empty();
-    let values = |side: &Side| pooled.get(side.model.as_str())?.per_user(side.metric);
-    let (a, b) = (values(left).filter(|_| comparable)?, values(right)?);
+    let comparable = left.metric == right.metric && claim.factor == 1.0;
+    let (a, b) = (per_user(left, pooled).filter(|_| comparable)?, per_user(right, pooled)?);
     // No test of values that never differ, or of two users.
     paired_t_test(a, b).ok().map(|test| tidy(test.p_value)).filter(|p| p.is_finite())
+}
+
+/// The values of a side, user by user.
+fn per_user<'a>(side: &Side, pooled: &'a BTreeMap<(&str, &str), Evaluation>) -> Option<&'a [f64]> {
+    let of = |(model, variant): &(&str, &str)| *model == side.model && *variant == side.variant;
+    pooled.iter().find(|(key, _)| of(key))?.1.per_user(side.metric)
 }

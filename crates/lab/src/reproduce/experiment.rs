@@ -100,6 +100,8 @@ pub(crate) struct Model {
     pub(super) kind: String,
     /// Name of the model it learns from, one of those before it.
     pub(super) teacher: Option<String>,
+    /// A second pass over its best items.
+    pub(super) post_rank: Option<PostRank>,
     /// Data sets it is run on; all when absent.
     pub(super) only_on: Option<Vec<String>>,
     /// Profiles it is run in; all when absent.
@@ -111,6 +113,23 @@ pub(crate) struct Model {
     pub(super) training: Training,
     /// Values to try of a setting; dots lead to inner tables.
     pub(super) search: Option<BTreeMap<String, Vec<Value>>>,
+}
+
+/// A model's best items scored again by an earlier model, reported as the variants `top DEPTH by NAME`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PostRank {
+    /// Name of the model that scores again.
+    pub(crate) by: String,
+    /// How many items it scores; a variant each.
+    pub(crate) depths: Vec<usize>,
+}
+
+impl PostRank {
+    /// Name of the variant of a depth.
+    pub(crate) fn variant(&self, depth: usize) -> String {
+        format!("top {depth} by {}", self.by)
+    }
 }
 
 /// What a profile or a data set says differently.
@@ -190,6 +209,12 @@ impl Model {
     pub(super) fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.kind)
     }
+
+    /// The earlier models that it cannot do without, with the part that each plays.
+    pub(super) fn needs(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let teacher = self.teacher.as_deref().map(|name| ("teacher", name));
+        teacher.into_iter().chain(self.post_rank.as_ref().map(|post| ("model to rank again by", post.by.as_str())))
+    }
 }
 
 impl Experiment {
@@ -232,10 +257,14 @@ impl Experiment {
             }
         }
         for (at, model) in self.models.iter().enumerate() {
-            let Some(teacher) = &model.teacher else { continue };
-            if !names[..at].contains(&teacher.as_str()) {
-                let problem = suggest::unknown("teacher", teacher, &names[..at]);
-                return Err(format!("model '{}': {problem} (a teacher stands before its students)", names[at]));
+            for (what, name) in model.needs() {
+                if !names[..at].contains(&name) {
+                    let problem = suggest::unknown(what, name, &names[..at]);
+                    return Err(format!("model '{}': {problem} (a {what} stands before those who need it)", names[at]));
+                }
+            }
+            if model.post_rank.as_ref().is_some_and(|post| post.depths.is_empty() || post.depths.contains(&0)) {
+                return Err(format!("model '{}': field post_rank.depths expects numbers of at least 1", names[at]));
             }
         }
         for text in self.published.iter().flat_map(|p| p.values.keys()) {
@@ -378,7 +407,13 @@ training = { max_epochs = 7 }
         assert!(problem("name = \"deep\"", "name = \"mf-bpr\"").contains("two models are named"));
         let text = problem("only_on = [\"gowalla\"]", "teacher = \"mf-bqr\"");
         assert!(text.contains("model 'deep'") && text.contains("did you mean 'mf-bpr'"), "{text}");
-        assert!(problem("kind = \"mf-bpr\"", "kind = \"mf-bpr\"\nteacher = \"deep\"").contains("before its students"));
+        assert!(
+            problem("kind = \"mf-bpr\"", "kind = \"mf-bpr\"\nteacher = \"deep\"").contains("before those who need it")
+        );
+        let text = problem("only_on = [\"gowalla\"]", "post_rank = { by = \"mf-bqr\", depths = [5] }");
+        assert!(text.contains("model to rank again by") && text.contains("did you mean 'mf-bpr'"), "{text}");
+        let text = problem("only_on = [\"gowalla\"]", "post_rank = { by = \"mf-bpr\", depths = [] }");
+        assert!(text.contains("post_rank.depths"), "{text}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use rectify_data::Protocol;
 use rectify_eval::{Candidates, Metric};
 use serde_json::Value;
 
-use super::experiment::{ClaimSpec, Experiment, Model, Overrides, Published, Settings, Training};
+use super::experiment::{ClaimSpec, Experiment, Model, Overrides, PostRank, Published, Settings, Training};
 use crate::{refusal, suggest};
 
 /// An experiment with its profile and data set applied.
@@ -37,6 +37,8 @@ pub(crate) struct PlannedModel {
     pub(crate) kind: String,
     /// Name of an earlier model of the plan.
     pub(crate) teacher: Option<String>,
+    /// A second pass over its best items, by an earlier model of the plan.
+    pub(crate) post_rank: Option<PostRank>,
     pub(crate) settings: Settings,
     pub(crate) training: Training,
     /// Every combination to try, as settings to lay over `settings`; empty for no search.
@@ -59,8 +61,8 @@ impl Experiment {
         // Whoever asks for a student gets its teacher too.
         let mut wanted: Vec<&str> = chosen.iter().map(String::as_str).collect();
         for model in self.models.iter().rev() {
-            if let (true, Some(teacher)) = (wanted.contains(&model.name()), &model.teacher) {
-                wanted.push(teacher);
+            if wanted.contains(&model.name()) {
+                wanted.extend(model.needs().map(|(_, name)| name));
             }
         }
         let among =
@@ -93,6 +95,7 @@ impl Experiment {
                     name: model.name().to_owned(),
                     kind: model.kind.clone(),
                     teacher: model.teacher.clone(),
+                    post_rank: model.post_rank.clone(),
                     settings,
                     training,
                     trials: search.filter(|_| searches).map(grid).unwrap_or_default(),

@@ -1,13 +1,17 @@
 //! The models that experiments can name: settings in, a scorer on disk out.
 
+mod bits;
+mod codes;
+
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use rectify_core::artifact::Overwrite;
 use rectify_core::rng::Seed;
 use rectify_core::{Hidden, Index, ItemId, QueryError, Retriever, Scorer, Teacher, UserId};
-use rectify_data::Interactions;
+use rectify_data::{Interactions, WordCounts};
 use rectify_distill::Distillation;
+use rectify_teachers::dssm::{self, DssmConfig};
 use rectify_teachers::mf::{self, MfConfig};
 use rectify_teachers::neumf::{self, NeuMf, NeuMfConfig};
 use rectify_teachers::{self as teachers, ConfigError, Factors, FitError};
@@ -40,6 +44,11 @@ pub(crate) trait Model: Send + Sync {
     fn n_params(&self) -> Option<usize> {
         None
     }
+
+    /// Bytes of what a search reads of the items, if it can tell them from users.
+    fn item_bytes(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// A model without a faster way than scoring everything.
@@ -58,6 +67,10 @@ impl Model for Factors {
 
     fn n_params(&self) -> Option<usize> {
         Some(self.users().len() + self.items().len())
+    }
+
+    fn item_bytes(&self) -> Option<usize> {
+        Some(size_of_val(self.items()))
     }
 }
 
@@ -109,6 +122,8 @@ pub(crate) struct Job<'a> {
     pub(crate) seed: Seed,
     /// There if and only if the kind [needs one](Kind::needs_teacher).
     pub(crate) teacher: Option<&'a dyn Model>,
+    /// There if and only if the kind [needs it](Kind::needs_text).
+    pub(crate) text: Option<&'a WordCounts>,
     pub(crate) validate: &'a mut Validate<'a>,
     pub(crate) observer: &'a mut dyn Observer,
     /// Where the model is saved.
@@ -122,6 +137,8 @@ pub(crate) struct Kind {
     pub(crate) by_epochs: bool,
     /// Whether it learns from another model.
     pub(crate) needs_teacher: bool,
+    /// Whether it learns from the words of items too.
+    pub(crate) needs_text: bool,
     resolve: fn(&Settings) -> Result<Value, String>,
     train: fn(Job<'_>) -> Result<Option<FitReport>>,
     open: fn(&Path) -> Result<Box<dyn Model>>,
@@ -146,11 +163,9 @@ impl Kind {
 
 /// The kind of that name.
 pub(crate) fn find(name: &str) -> Result<&'static Kind> {
-    let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
-    KINDS
-        .iter()
-        .find(|kind| kind.name == name)
-        .ok_or_else(|| refusal::input(suggest::unknown("kind of model", name, &known)))
+    let all = || KINDS.iter().chain(codes::KINDS).chain(bits::KINDS);
+    let known: Vec<&str> = all().map(|kind| kind.name).collect();
+    all().find(|kind| kind.name == name).ok_or_else(|| refusal::input(suggest::unknown("kind of model", name, &known)))
 }
 
 /// Reads settings over the defaults of `C`, checks them, and writes all of them out.
@@ -350,6 +365,7 @@ const KINDS: &[Kind] = &[
         name: "pop-rank",
         by_epochs: false,
         needs_teacher: false,
+        needs_text: false,
         resolve: |settings| resolve::<NoSettings, String>(settings, |_| Ok(())),
         train: |job| {
             teachers::PopRank::fit(job.train)?.save(job.path, Overwrite::Replace)?;
@@ -361,6 +377,7 @@ const KINDS: &[Kind] = &[
         name: "item-cf",
         by_epochs: false,
         needs_teacher: false,
+        needs_text: false,
         resolve: |settings| resolve(settings, teachers::ItemCfConfig::validate),
         train: |job| {
             teachers::ItemCf::fit(job.train, &config(&job)?)?.save(job.path, Overwrite::Replace)?;
@@ -372,6 +389,7 @@ const KINDS: &[Kind] = &[
         name: "ease",
         by_epochs: false,
         needs_teacher: false,
+        needs_text: false,
         resolve: |settings| resolve(settings, teachers::EaseConfig::validate),
         train: |job| {
             teachers::Ease::fit(job.train, &config(&job)?)?.save(job.path, Overwrite::Replace)?;
@@ -383,6 +401,7 @@ const KINDS: &[Kind] = &[
         name: "ials",
         by_epochs: true,
         needs_teacher: false,
+        needs_text: false,
         resolve: |settings| resolve(settings, teachers::ials::IalsConfig::validate),
         train: |job| factors(job, teachers::ials::fit),
         open: open_factors,
@@ -391,6 +410,7 @@ const KINDS: &[Kind] = &[
         name: "mf-bpr",
         by_epochs: true,
         needs_teacher: false,
+        needs_text: false,
         resolve: |settings| resolve_mf(settings, "bpr"),
         train: |job| factors(job, mf::fit),
         open: open_factors,
@@ -399,6 +419,7 @@ const KINDS: &[Kind] = &[
         name: "mf-bce",
         by_epochs: true,
         needs_teacher: false,
+        needs_text: false,
         resolve: |settings| resolve_mf(settings, "bce"),
         train: |job| factors(job, mf::fit),
         open: open_factors,
@@ -407,6 +428,7 @@ const KINDS: &[Kind] = &[
         name: "gmf",
         by_epochs: true,
         needs_teacher: false,
+        needs_text: false,
         resolve: |settings| resolve_neu_mf(settings, &NeuMfConfig::gmf(64)),
         train: neu_mf,
         open: open_neu_mf,
@@ -415,6 +437,7 @@ const KINDS: &[Kind] = &[
         name: "mlp",
         by_epochs: true,
         needs_teacher: false,
+        needs_text: false,
         resolve: |settings| resolve_neu_mf(settings, &NeuMfConfig::mlp(64, &[128, 64, 32])),
         train: neu_mf,
         open: open_neu_mf,
@@ -423,6 +446,7 @@ const KINDS: &[Kind] = &[
         name: "neu-mf",
         by_epochs: true,
         needs_teacher: false,
+        needs_text: false,
         resolve: |settings| resolve_neu_mf(settings, &NeuMfConfig::default()),
         train: neu_mf,
         open: open_neu_mf,
@@ -431,6 +455,7 @@ const KINDS: &[Kind] = &[
         name: "neu-mf-pretrained",
         by_epochs: true,
         needs_teacher: false,
+        needs_text: false,
         resolve: |settings| resolve(settings, Pretrained::validate),
         train: pretrained_neu_mf,
         open: open_neu_mf,
@@ -439,6 +464,7 @@ const KINDS: &[Kind] = &[
         name: "distilled-mf",
         by_epochs: true,
         needs_teacher: true,
+        needs_text: false,
         resolve: |settings| Distilled::resolve(settings, MfConfig::validate),
         train: distilled_mf,
         open: open_factors,
@@ -447,6 +473,7 @@ const KINDS: &[Kind] = &[
         name: "distilled-neu-mf",
         by_epochs: true,
         needs_teacher: true,
+        needs_text: false,
         resolve: |settings| Distilled::resolve(settings, NeuMfConfig::validate),
         train: distilled_neu_mf,
         open: open_neu_mf,
@@ -455,8 +482,27 @@ const KINDS: &[Kind] = &[
         name: "light-gcn",
         by_epochs: true,
         needs_teacher: false,
+        needs_text: false,
         resolve: |settings| resolve(settings, teachers::light_gcn::LightGcnConfig::validate),
         train: |job| factors(job, teachers::light_gcn::fit),
+        open: open_factors,
+    },
+    Kind {
+        name: "dssm",
+        by_epochs: true,
+        needs_teacher: false,
+        needs_text: true,
+        resolve: |settings| resolve(settings, DssmConfig::validate),
+        train: |job| {
+            let settings: DssmConfig = config(&job)?;
+            let text = job.text.context("a text model without text")?;
+            let validate = job.validate;
+            let mut validate = |model: &Factors| validate(model.answers()).map_err(Into::into);
+            let (train, fit, seed) = (job.train, job.fit, job.seed);
+            let (model, report) = dssm::fit(train, text, &settings, fit, seed, &mut validate, job.observer)?;
+            model.save(job.path, Overwrite::Replace)?;
+            Ok(Some(report))
+        },
         open: open_factors,
     },
 ];

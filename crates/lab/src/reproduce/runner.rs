@@ -1,23 +1,23 @@
 //! One experiment on one data set: split, search, train, evaluate, record.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use rectify_core::Exhaustive;
 use rectify_core::rng::Seed;
-use rectify_core::{Exhaustive, ItemFilter, TopK, UserId};
-use rectify_data::{Duplicates, Holdout, Interactions, InteractionsBuilder, Split};
-use rectify_eval::stats::Bootstrap;
-use rectify_eval::{Candidates, Cut, Evaluation, Metric, System, evaluate, evaluate_test};
+use rectify_data::{Duplicates, Holdout, Interactions, InteractionsBuilder, Split, WordCounts};
+use rectify_eval::{Candidates, Cut, Evaluation, Metric, Rerank, System, evaluate, evaluate_test};
 use serde_json::Value;
 
 use super::cache::{Cache, Measure, Recipe, TestAt, TestValues, Trained};
+use super::experiment::PostRank;
+use super::outcome::{ListCost, Outcome, records};
 use super::plan::{Plan, PlannedModel, merge};
 use super::progress::Progress;
 use super::registry::{self, Answers, Kind};
 use super::{claims, protocol};
-use crate::measure::{Stopwatch, quantile};
-use crate::record::{Epoch, Record, Results, Run, Trial, Validation, at_epoch, tidy};
+use crate::measure::Stopwatch;
+use crate::record::{Epoch, Results, Run, Trial, Validation, tidy};
 use crate::refusal;
 use crate::source::Source;
 
@@ -28,9 +28,6 @@ pub(crate) struct Context<'a> {
     pub(crate) profile: &'a str,
     pub(crate) commit: &'a str,
 }
-
-/// Users whose top lists are timed.
-const TIMED_USERS: usize = 101;
 
 /// Epochs at most, where an experiment does not say.
 const MAX_EPOCHS: u32 = 100;
@@ -70,19 +67,6 @@ fn configs(kind: &Kind, model: &PlannedModel) -> Result<(Value, Vec<(Value, Valu
     Ok((plain, trials))
 }
 
-/// One model over all seeds.
-#[derive(Default)]
-struct Outcome {
-    /// What the search chose with the first seed.
-    chosen: Option<(Value, Vec<Trial>)>,
-    evaluations: Vec<Evaluation>,
-    /// The same among the plan's other candidates.
-    also: Vec<Evaluation>,
-    train_seconds: Vec<f64>,
-    /// Test values along the way, of each seed.
-    tests: Vec<BTreeMap<u32, TestValues>>,
-}
-
 /// One model of one seed: as it was chosen by validation, and as it is reported.
 struct Made {
     chosen: Trained,
@@ -107,33 +91,47 @@ pub(crate) fn run(
         let full = if plan.refit { Some(with_validation(&split)?) } else { None };
         let mut made: BTreeMap<&str, Made> = BTreeMap::new();
         for (model, outcome) in plan.models.iter().zip(&mut outcomes) {
-            let teacher = model.teacher.as_deref().map(|name| {
+            let earlier = |name: &str| {
                 made.get(name)
-                    .with_context(|| format!("model {}: its teacher {name} is not run on this data", model.name))
-            });
+                    .with_context(|| format!("model {} needs {name}, which is not run on this data", model.name))
+            };
+            let kind = registry::find(&model.kind)?;
+            let text = data.text.as_ref().filter(|_| kind.needs_text);
+            if kind.needs_text && text.is_none() {
+                let problem =
+                    format!("model {} learns from the words of items, and {} has none", model.name, plan.dataset);
+                return Err(refusal::input(problem));
+            }
             let one = One {
                 plan,
                 model,
-                kind: registry::find(&model.kind)?,
-                teacher: teacher.transpose()?,
+                kind,
+                teacher: model.teacher.as_deref().map(earlier).transpose()?,
+                second: match &model.post_rank {
+                    Some(post) => Some((post, earlier(&post.by)?)),
+                    None => None,
+                },
+                text,
                 split: full.as_ref().map_or(&split, |full| full),
                 searched: &split,
                 seed: context.first_seed + u64::from(repeat),
                 context,
             };
-            let (run, this) = one.run(outcome, progress)?;
-            results.runs.push(run);
+            let this = one.run(outcome, progress, &mut results.runs)?;
             made.insert(&model.name, this);
         }
     }
 
     let text = |candidates| format!("{}; profile {}", protocol::describe(&protocol, candidates), context.profile);
     let first = results.records.len();
-    let mut pooled: BTreeMap<&str, Evaluation> = BTreeMap::new();
+    let mut pooled: BTreeMap<(&str, &str), Evaluation> = BTreeMap::new();
     for (model, outcome) in plan.models.iter().zip(&outcomes) {
         let evaluation = Evaluation::pooled(&outcome.evaluations)?;
         results.records.extend(records(plan, model, outcome, &evaluation, &text(plan.candidates), context)?);
-        pooled.insert(&model.name, evaluation);
+        pooled.insert((&model.name, ""), evaluation);
+        for (variant, evaluations) in &outcome.post_ranked {
+            pooled.insert((&model.name, variant), Evaluation::pooled(evaluations)?);
+        }
     }
     let (decided, notes) = claims::decide(&plan.claims, &results.records[first..], &pooled);
     results.claims.extend(decided);
@@ -142,9 +140,12 @@ pub(crate) fn run(
     if let Some(candidates) = plan.also_among {
         // Published values belong to the first protocol.
         let plan = Plan { published: Vec::new(), ..plan.clone() };
-        for (model, outcome) in plan.models.iter().zip(outcomes) {
-            let also =
-                Outcome { evaluations: outcome.also, train_seconds: outcome.train_seconds, ..Outcome::default() };
+        for (model, outcome) in plan.models.iter().zip(&mut outcomes) {
+            let also = Outcome {
+                evaluations: std::mem::take(&mut outcome.also),
+                train_seconds: std::mem::take(&mut outcome.train_seconds),
+                ..Outcome::default()
+            };
             let evaluation = Evaluation::pooled(&also.evaluations)?;
             results.records.extend(records(&plan, model, &also, &evaluation, &text(candidates), context)?);
         }
@@ -180,6 +181,10 @@ struct One<'a> {
     model: &'a PlannedModel,
     kind: &'static Kind,
     teacher: Option<&'a Made>,
+    /// What ranks its best items again.
+    second: Option<(&'a PostRank, &'a Made)>,
+    /// The words of items, for kinds that learn from them.
+    text: Option<&'a WordCounts>,
     /// What the reported model is trained on.
     split: &'a Split,
     /// What settings and epochs are chosen on.
@@ -189,7 +194,7 @@ struct One<'a> {
 }
 
 impl One<'_> {
-    fn run(&self, outcome: &mut Outcome, progress: &mut Progress) -> Result<(Run, Made)> {
+    fn run(&self, outcome: &mut Outcome, progress: &mut Progress, runs: &mut Vec<Run>) -> Result<Made> {
         let (plain, trials) = configs(self.kind, self.model)?;
         if outcome.chosen.is_none() {
             outcome.chosen = Some(if trials.is_empty() || self.searched.validation.is_none() {
@@ -237,6 +242,7 @@ impl One<'_> {
         outcome.train_seconds.push(trained.origin.train_seconds);
         outcome.tests.push(trained.origin.tests.clone());
         outcome.evaluations.push(evaluation);
+        let cost = ListCost::of_model(model.answers(), self.plan, &self.split.train)?;
         let run = Run {
             paper: self.plan.paper.clone(),
             dataset: self.plan.dataset.clone(),
@@ -250,13 +256,10 @@ impl One<'_> {
             eval_seconds: tidy(eval_seconds),
             peak_rss_bytes: trained.origin.peak_rss_bytes,
             model_bytes: std::fs::metadata(&trained.path).map_or(0, |m| m.len()),
-            query_us: tidy(query_us(model.answers(), self.plan, &self.split.train)?),
+            query_us: cost.query_us,
             n_params: model.n_params().map(|n| n as u64),
-            all_users_seconds: if self.plan.time_all_users {
-                all_users_seconds(model.answers(), self.plan, &self.split.train)?.map(tidy)
-            } else {
-                None
-            },
+            item_bytes: model.item_bytes().map(|n| n as u64),
+            all_users_seconds: cost.all_users_seconds,
             validation: chosen.origin.validation.map(|value| Validation {
                 metric: self.plan.select_by.to_string(),
                 value,
@@ -271,7 +274,51 @@ impl One<'_> {
             search,
             key: trained.key.clone(),
         };
-        Ok((run, made))
+        if let Some((post, by)) = self.second {
+            runs.push(run.clone());
+            self.post_rank(&run, model.answers(), post, by, outcome, runs)?;
+        } else {
+            runs.push(run);
+        }
+        Ok(made)
+    }
+
+    /// Ranks the best items of a model again, and adds a run for each depth.
+    fn post_rank(
+        &self,
+        first: &Run,
+        model: Answers<'_>,
+        post: &PostRank,
+        by: &Made,
+        outcome: &mut Outcome,
+        runs: &mut Vec<Run>,
+    ) -> Result<()> {
+        let kind = self.plan.models.iter().find(|model| model.name == post.by).map(|model| &model.kind);
+        let second = registry::find(kind.context("a model of the plan")?)?.open(&by.reported.path)?;
+        let (plan, train) = (self.plan, &self.split.train);
+        let metrics: Vec<Metric> = plan.metrics.iter().copied().filter(|m| matches!(m.cut(), Cut::At(_))).collect();
+        for &depth in &post.depths {
+            let all = Exhaustive::new(model.scorer);
+            let lists = Rerank::new(model.retriever.unwrap_or(&all), second.answers().scorer, depth)?;
+            let watch = Stopwatch::of_process();
+            let candidates = plan.candidates;
+            let evaluation = evaluate_test(System::Retriever(&lists), self.split, &metrics, candidates)?;
+            let eval_seconds = tidy(watch.wall_seconds());
+            let cost = ListCost::of(&lists, plan, train)?;
+            let variant = post.variant(depth);
+            outcome.post_ranked.entry(variant.clone()).or_default().push(evaluation);
+            runs.push(Run {
+                variant,
+                eval_seconds,
+                query_us: cost.query_us,
+                all_users_seconds: cost.all_users_seconds,
+                // Learned with the model itself, and told there.
+                curve: Vec::new(),
+                search: Vec::new(),
+                ..first.clone()
+            });
+        }
+        Ok(())
     }
 
     /// Tries every setting on the validation part; the first of the best wins.
@@ -314,6 +361,7 @@ impl One<'_> {
             eval_every: training.eval_every.unwrap_or(1),
             seed: self.seed,
             teacher: None,
+            text: self.text,
         };
         let measure = |model: Answers<'_>| self.validate(model);
         let epochs = if reported { training.test_at.as_deref().unwrap_or_default() } else { &[] };
@@ -335,6 +383,7 @@ impl One<'_> {
             eval_every: 0,
             seed: self.seed,
             teacher: None,
+            text: self.text,
         };
         let epochs = training.test_at.as_deref().unwrap_or_default();
         let label = if chosen.is_some() { format!("{label} refit") } else { label.to_owned() };
@@ -395,102 +444,4 @@ impl One<'_> {
             evaluate(self.system(model, &[metric]), &self.searched.train, holdout, &[metric], self.plan.candidates)?;
         evaluation.value(metric).context("the validation gave no value")
     }
-}
-
-/// Mean over the seeds of every metric, with its interval, and of the epochs that were tested.
-fn records(
-    plan: &Plan,
-    model: &PlannedModel,
-    outcome: &Outcome,
-    pooled: &Evaluation,
-    protocol_text: &str,
-    context: &Context<'_>,
-) -> Result<Vec<Record>> {
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    let record = |variant: &str, metric: String, value: f64, ci95: Option<[f64; 2]>| {
-        let of = plan
-            .published
-            .iter()
-            .find(|p| p.model == model.name && p.variant == variant && p.values.contains_key(&metric));
-        Record {
-            paper: plan.paper.clone(),
-            table: of.map(|p| p.table.clone()),
-            dataset: plan.dataset.clone(),
-            protocol: protocol_text.to_owned(),
-            model: model.name.clone(),
-            variant: variant.to_owned(),
-            value: tidy(value),
-            ci95,
-            paper_value: of.and_then(|p| p.values.get(&metric).copied()),
-            metric,
-            seeds: plan.seeds,
-            train_seconds: tidy(mean(&outcome.train_seconds)),
-            device: "cpu".into(),
-            commit: context.commit.to_owned(),
-        }
-    };
-    let bootstrap = Bootstrap { seed: Seed(context.first_seed), ..Bootstrap::default() };
-    let mut records = Vec::new();
-    for summary in pooled.summaries(&bootstrap)? {
-        let values: Vec<f64> = outcome.evaluations.iter().filter_map(|e| e.value(summary.metric)).collect();
-        let interval = summary.interval.map(|i| [tidy(i.low), tidy(i.high)]);
-        records.push(record("", summary.metric.to_string(), mean(&values), interval));
-    }
-    // An epoch that one of the seeds did not reach has no mean.
-    let Some((first, others)) = outcome.tests.split_first() else { return Ok(records) };
-    for (epoch, values) in first.iter().filter(|(epoch, _)| others.iter().all(|tests| tests.contains_key(epoch))) {
-        for metric in &plan.metrics {
-            let name = metric.to_string();
-            if values.contains_key(&name) {
-                let of_seeds: Vec<f64> = outcome.tests.iter().filter_map(|t| t[epoch].get(&name).copied()).collect();
-                records.push(record(&at_epoch(*epoch), name, mean(&of_seeds), None));
-            }
-        }
-    }
-    Ok(records)
-}
-
-/// The longest cut-off of a plan, within the catalogue.
-fn longest(plan: &Plan, n_items: usize) -> usize {
-    let cuts = plan.metrics.iter().filter_map(|metric| match metric.cut() {
-        Cut::At(k) => Some(k),
-        Cut::Truth | Cut::All => None,
-    });
-    cuts.max().unwrap_or(100).min(n_items)
-}
-
-/// Users that are listed for in one call.
-const BATCH: usize = 256;
-
-/// Processor time of the lists of all users, as long as the longest cut-off.
-fn all_users_seconds(model: Answers<'_>, plan: &Plan, train: &Interactions) -> Result<Option<f64>> {
-    let k = longest(plan, train.n_items());
-    let exhaustive = Exhaustive::new(model.scorer);
-    let retriever = model.retriever.unwrap_or(&exhaustive);
-    let users: Vec<UserId> = train.users().collect();
-    let watch = Stopwatch::of_process();
-    let mut tops = vec![TopK::new(); BATCH];
-    for users in users.chunks(BATCH) {
-        let filters: Vec<_> = users.iter().map(|u| ItemFilter::seen(train.items_of(*u))).collect::<Result<_, _>>()?;
-        let queries: Vec<&UserId> = users.iter().collect();
-        retriever.top_k_batch(&queries, k, &filters, &mut tops[..users.len()])?;
-    }
-    Ok(watch.cpu_seconds())
-}
-
-/// Median wall time of one user's list, as long as the longest cut-off, on this thread.
-fn query_us(model: Answers<'_>, plan: &Plan, train: &Interactions) -> Result<f64> {
-    let k = longest(plan, train.n_items());
-    let exhaustive = Exhaustive::new(model.scorer);
-    let retriever = model.retriever.unwrap_or(&exhaustive);
-    let step = (train.n_users() / TIMED_USERS).max(1);
-    let mut top = TopK::new();
-    let mut times = Vec::with_capacity(TIMED_USERS);
-    for user in (0..train.n_users()).step_by(step).map(|u| UserId(u as u32)).take(TIMED_USERS) {
-        let filter = ItemFilter::seen(train.items_of(user))?;
-        let start = Instant::now();
-        retriever.top_k(&user, k, &filter, &mut top)?;
-        times.push(start.elapsed().as_secs_f64() * 1e6);
-    }
-    Ok(quantile(&mut times, 0.5))
 }

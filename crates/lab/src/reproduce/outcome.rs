@@ -1,0 +1,164 @@
+//! What the seeds of a model gave: values for the record, and times.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::Result;
+use rectify_core::rng::Seed;
+use rectify_core::{Exhaustive, ItemFilter, Retriever, TopK, UserId};
+use rectify_data::Interactions;
+use rectify_eval::stats::Bootstrap;
+use rectify_eval::{Cut, Evaluation};
+use serde_json::Value;
+
+use super::cache::TestValues;
+use super::plan::{Plan, PlannedModel};
+use super::registry::Answers;
+use super::runner::Context;
+use crate::measure::{Stopwatch, quantile};
+use crate::record::{Record, Trial, at_epoch, tidy};
+
+/// Users whose top lists are timed.
+const TIMED_USERS: usize = 101;
+
+/// One model over all seeds.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    /// What the search chose with the first seed.
+    pub(crate) chosen: Option<(Value, Vec<Trial>)>,
+    pub(crate) evaluations: Vec<Evaluation>,
+    /// The same among the plan's other candidates.
+    pub(crate) also: Vec<Evaluation>,
+    /// The same with a second pass over the best items, by variant.
+    pub(crate) post_ranked: BTreeMap<String, Vec<Evaluation>>,
+    pub(crate) train_seconds: Vec<f64>,
+    /// Test values along the way, of each seed.
+    pub(crate) tests: Vec<BTreeMap<u32, TestValues>>,
+}
+
+/// Mean over the seeds of every metric, with its interval, and of the epochs that were tested.
+pub(crate) fn records(
+    plan: &Plan,
+    model: &PlannedModel,
+    outcome: &Outcome,
+    pooled: &Evaluation,
+    protocol_text: &str,
+    context: &Context<'_>,
+) -> Result<Vec<Record>> {
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let record = |variant: &str, metric: String, value: f64, ci95: Option<[f64; 2]>| {
+        let of = plan
+            .published
+            .iter()
+            .find(|p| p.model == model.name && p.variant == variant && p.values.contains_key(&metric));
+        Record {
+            paper: plan.paper.clone(),
+            table: of.map(|p| p.table.clone()),
+            dataset: plan.dataset.clone(),
+            protocol: protocol_text.to_owned(),
+            model: model.name.clone(),
+            variant: variant.to_owned(),
+            value: tidy(value),
+            ci95,
+            paper_value: of.and_then(|p| p.values.get(&metric).copied()),
+            metric,
+            seeds: plan.seeds,
+            train_seconds: tidy(mean(&outcome.train_seconds)),
+            device: "cpu".into(),
+            commit: context.commit.to_owned(),
+        }
+    };
+    let bootstrap = Bootstrap { seed: Seed(context.first_seed), ..Bootstrap::default() };
+    let mut records = Vec::new();
+    let mut add = |variant: &str, evaluations: &[Evaluation], pooled: &Evaluation| -> Result<()> {
+        for summary in pooled.summaries(&bootstrap)? {
+            let values: Vec<f64> = evaluations.iter().filter_map(|e| e.value(summary.metric)).collect();
+            let interval = summary.interval.map(|i| [tidy(i.low), tidy(i.high)]);
+            records.push(record(variant, summary.metric.to_string(), mean(&values), interval));
+        }
+        Ok(())
+    };
+    add("", &outcome.evaluations, pooled)?;
+    for (variant, evaluations) in &outcome.post_ranked {
+        add(variant, evaluations, &Evaluation::pooled(evaluations)?)?;
+    }
+    // An epoch that one of the seeds did not reach has no mean.
+    let Some((first, others)) = outcome.tests.split_first() else { return Ok(records) };
+    for (epoch, values) in first.iter().filter(|(epoch, _)| others.iter().all(|tests| tests.contains_key(epoch))) {
+        for metric in &plan.metrics {
+            let name = metric.to_string();
+            if values.contains_key(&name) {
+                let of_seeds: Vec<f64> = outcome.tests.iter().filter_map(|t| t[epoch].get(&name).copied()).collect();
+                records.push(record(&at_epoch(*epoch), name, mean(&of_seeds), None));
+            }
+        }
+    }
+    Ok(records)
+}
+
+/// The longest cut-off of a plan, within the catalogue.
+fn longest(plan: &Plan, n_items: usize) -> usize {
+    let cuts = plan.metrics.iter().filter_map(|metric| match metric.cut() {
+        Cut::At(k) => Some(k),
+        Cut::Truth | Cut::All => None,
+    });
+    cuts.max().unwrap_or(100).min(n_items)
+}
+
+/// Users that are listed for in one call.
+const BATCH: usize = 256;
+
+/// Does `work` with the model's fastest way to lists.
+fn with_lists<T>(model: Answers<'_>, work: impl FnOnce(&dyn Retriever<Query = UserId>) -> Result<T>) -> Result<T> {
+    match model.retriever {
+        Some(retriever) => work(retriever),
+        None => work(&Exhaustive::new(model.scorer)),
+    }
+}
+
+/// What lists cost, each as long as the longest cut-off.
+pub(crate) struct ListCost {
+    /// Median wall time of one user's list, on this thread.
+    pub(crate) query_us: f64,
+    /// Processor time of the lists of all users, where the plan asks for it.
+    pub(crate) all_users_seconds: Option<f64>,
+}
+
+impl ListCost {
+    /// Measures a model.
+    pub(crate) fn of_model(model: Answers<'_>, plan: &Plan, train: &Interactions) -> Result<Self> {
+        with_lists(model, |lists| Self::of(lists, plan, train))
+    }
+
+    /// Measures a way to lists.
+    pub(crate) fn of(lists: &dyn Retriever<Query = UserId>, plan: &Plan, train: &Interactions) -> Result<Self> {
+        let k = longest(plan, train.n_items());
+        let all_users_seconds = if plan.time_all_users { all_users_seconds(lists, k, train)?.map(tidy) } else { None };
+        Ok(Self { query_us: tidy(query_us(lists, k, train)?), all_users_seconds })
+    }
+}
+
+fn all_users_seconds(lists: &dyn Retriever<Query = UserId>, k: usize, train: &Interactions) -> Result<Option<f64>> {
+    let users: Vec<UserId> = train.users().collect();
+    let watch = Stopwatch::of_process();
+    let mut tops = vec![TopK::new(); BATCH];
+    for users in users.chunks(BATCH) {
+        let filters: Vec<_> = users.iter().map(|u| ItemFilter::seen(train.items_of(*u))).collect::<Result<_, _>>()?;
+        let queries: Vec<&UserId> = users.iter().collect();
+        lists.top_k_batch(&queries, k, &filters, &mut tops[..users.len()])?;
+    }
+    Ok(watch.cpu_seconds())
+}
+
+fn query_us(lists: &dyn Retriever<Query = UserId>, k: usize, train: &Interactions) -> Result<f64> {
+    let step = (train.n_users() / TIMED_USERS).max(1);
+    let mut top = TopK::new();
+    let mut times = Vec::with_capacity(TIMED_USERS);
+    for user in (0..train.n_users()).step_by(step).map(|u| UserId(u as u32)).take(TIMED_USERS) {
+        let filter = ItemFilter::seen(train.items_of(user))?;
+        let start = Instant::now();
+        lists.top_k(&user, k, &filter, &mut top)?;
+        times.push(start.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(quantile(&mut times, 0.5))
+}
