@@ -87,7 +87,7 @@ fn section(
     let mut tables = vec![quality(&finished, runs)];
     tables.extend(against_paper(records));
     tables.extend(course::table(&tested));
-    tables.extend(chosen_settings(runs));
+    tables.extend(searches(runs));
     let records = finished.as_slice();
     let plots = [
         learning_curves(records, runs),
@@ -210,23 +210,23 @@ fn against_paper(records: &[&Record]) -> Option<Table> {
     (!rows.is_empty()).then(|| Table { caption: "Against published values".into(), n_text: 3, header, rows })
 }
 
-/// What the search on the validation data chose, if anything was searched.
-fn chosen_settings(runs: &[&Run]) -> Option<Table> {
+/// Every setting that was tried on the validation data, the chosen one marked, if anything was searched.
+fn searches(runs: &[&Run]) -> Option<Table> {
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     for run in runs.iter().filter(|r| !r.search.is_empty()) {
-        let Some(best) = run.search.iter().max_by(|a, b| a.value.total_cmp(&b.value)) else { continue };
-        let row = vec![
-            Cell::new(name(&run.model, &run.variant)),
-            Cell::new(settings(&best.settings)),
-            Cell::new(run.search.len().to_string()),
-            Cell::new(format!("{:.4}", best.value)),
-        ];
-        if !rows.contains(&row) {
-            rows.push(row);
-        }
+        let best = run.search.iter().map(|trial| trial.value).fold(f64::NEG_INFINITY, f64::max);
+        rows.extend(run.search.iter().map(|trial| {
+            let value = Cell { best: trial.value == best, ..Cell::new(format!("{:.4}", trial.value)) };
+            vec![
+                Cell::new(name(&run.model, &run.variant)),
+                Cell::new(settings(&trial.settings)),
+                Cell::new(run.seed.to_string()),
+                value,
+            ]
+        }));
     }
-    let header = ["model", "chosen on validation data", "tried", "validation"].map(str::to_owned).to_vec();
-    (!rows.is_empty()).then(|| Table { caption: "Search".into(), n_text: 2, header, rows })
+    let header = ["model", "tried", "seed", "validation"].map(str::to_owned).to_vec();
+    (!rows.is_empty()).then(|| Table { caption: "Search on validation data".into(), n_text: 2, header, rows })
 }
 
 /// Characters of the widest cell of each column; every row has as many cells as the first.
@@ -235,12 +235,19 @@ pub(crate) fn column_widths(cells: &[Vec<String>]) -> Vec<usize> {
     (0..n_columns).map(|c| cells.iter().map(|row| row[c].chars().count()).max().unwrap_or(0)).collect()
 }
 
-/// A JSON object as `a = 1, b = 2`.
+/// A JSON object as `a = 1, b.c = 2`: dots lead to inner tables, as in an experiment file.
 pub(crate) fn settings(value: &serde_json::Value) -> String {
-    match value.as_object() {
-        Some(map) => map.iter().map(|(k, v)| format!("{k} = {v}")).collect::<Vec<_>>().join(", "),
-        None => value.to_string(),
+    fn leaves(path: &str, value: &serde_json::Value, out: &mut Vec<String>) {
+        match value.as_object() {
+            Some(map) => map.iter().for_each(|(key, value)| {
+                leaves(&if path.is_empty() { key.clone() } else { format!("{path}.{key}") }, value, out);
+            }),
+            None => out.push(format!("{path} = {value}")),
+        }
     }
+    let mut out = Vec::new();
+    leaves("", value, &mut out);
+    out.join(", ")
 }
 
 fn learning_curves(records: &[&Record], runs: &[&Run]) -> Option<Plot> {
@@ -358,6 +365,21 @@ mod tests {
         assert_eq!(seconds(600.0), "10 min");
         assert_eq!(bytes(1_234_567.0), "1.2 MB");
         assert_eq!(microseconds(12_345.0), "12.3 ms");
+    }
+
+    #[test]
+    fn settings_are_written_as_in_an_experiment_file() {
+        let value = serde_json::json!({"a": {"b": 0.1, "c": {"d": "x"}}, "e": 2});
+        assert_eq!(settings(&value), "a.b = 0.1, a.c.d = \"x\", e = 2");
+    }
+
+    #[test]
+    fn every_trial_is_shown_and_the_chosen_one_marked() {
+        let sections = sections(&sample());
+        let table = sections[0].tables.iter().find(|t| t.caption == "Search on validation data");
+        let rows: Vec<(&str, bool)> =
+            table.map(|t| t.rows.iter().take(2).map(|r| (r[1].text.as_str(), r[3].best)).collect()).unwrap_or_default();
+        assert_eq!(rows, [("learning_rate = 0.001", true), ("learning_rate = 0.01", false)]);
     }
 
     #[test]

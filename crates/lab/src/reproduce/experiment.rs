@@ -146,11 +146,14 @@ pub(crate) struct Overrides {
     pub(super) search: Option<bool>,
     #[serde(default)]
     pub(super) training: Training,
+    /// Of all models of a kind; what is said of one model wins.
+    #[serde(default)]
+    pub(super) kinds: BTreeMap<String, ModelOverrides>,
     #[serde(default)]
     pub(super) models: BTreeMap<String, ModelOverrides>,
 }
 
-/// What a profile or data set says differently of one model.
+/// What is said differently of a model, or of all models of a kind.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModelOverrides {
@@ -271,10 +274,12 @@ impl Experiment {
             text.parse::<Metric>().map_err(|error| format!("field published.values: {error}"))?;
         }
         let kinds: Vec<&str> = self.models.iter().map(|model| model.kind.as_str()).collect();
-        if let Some(kind) = self.kinds.keys().find(|kind| !kinds.contains(&kind.as_str())) {
+        let layers = || self.profiles.values().chain(self.datasets.values());
+        let of_kinds = self.kinds.keys().chain(layers().flat_map(|layer| layer.kinds.keys()));
+        if let Some(kind) = of_kinds.into_iter().find(|kind| !kinds.contains(&kind.as_str())) {
             return Err(suggest::unknown("kind of the models here", kind, &kinds));
         }
-        let overridden = self.profiles.values().chain(self.datasets.values()).flat_map(|o| o.models.keys());
+        let overridden = layers().flat_map(|layer| layer.models.keys());
         let published = self.published.iter().map(|p| &p.model);
         let claimed = self.claims.iter().flat_map(|c| [&c.left.model, &c.right.model]);
         for name in overridden.chain(published).chain(claimed) {
@@ -329,6 +334,8 @@ settings = { embedding_dim = 32, n_layers = 2 }
 seeds = 1
 search = false
 training = { max_epochs = 5 }
+[profiles.quick.kinds.light-gcn]
+settings = { n_layers = 1 }
 
 [datasets.gowalla]
 protocol.files = {}
@@ -358,7 +365,10 @@ training = { max_epochs = 7 }
         assert_eq!(model.settings["embedding_dim"], 64);
         assert_eq!(model.settings["optimizer"]["adam"]["learning_rate"], 0.1);
         assert!(model.trials.is_empty());
-        assert_eq!(plan.models[1].settings["n_layers"], 2);
+        assert_eq!(
+            (&plan.models[1].settings["n_layers"], &plan.models[1].settings["embedding_dim"]),
+            (&1.into(), &32.into())
+        );
         Ok(())
     }
 
@@ -402,6 +412,9 @@ training = { max_epochs = 7 }
         );
         assert!(problem("[\"recall@20\"]", "[]").contains("metrics is empty"));
         assert!(problem("[kinds.light-gcn]", "[kinds.light-gnc]").contains("did you mean 'light-gcn'"));
+        assert!(
+            problem("[profiles.quick.kinds.light-gcn]", "[profiles.quick.kinds.light-gnc]").contains("'light-gcn'")
+        );
         assert!(problem("[profiles.quick]", "[profiles.quik]").contains("did you mean 'quick'"));
         assert!(problem("models.mf-bpr", "models.mf-bpt").contains("did you mean 'mf-bpr'"));
         assert!(problem("name = \"deep\"", "name = \"mf-bpr\"").contains("two models are named"));

@@ -85,7 +85,7 @@ impl Experiment {
                 let mut search = model.search.as_ref().or(shared);
                 for layer in &layers {
                     training = training.overridden_by(&layer.training);
-                    if let Some(own) = layer.models.get(model.name()) {
+                    for own in [layer.kinds.get(&model.kind), layer.models.get(model.name())].into_iter().flatten() {
                         merge(&mut settings, &own.settings);
                         training = training.overridden_by(&own.training);
                         search = own.search.as_ref().or(search);
