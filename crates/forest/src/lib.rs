@@ -1,7 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 mod beam;
+#[cfg(feature = "train")]
+mod config;
 mod error;
+#[cfg(feature = "train")]
+mod fit_error;
 mod histories;
 mod index;
 mod layout;
@@ -9,9 +13,15 @@ mod model;
 mod pair;
 #[cfg(feature = "train")]
 mod start;
+#[cfg(feature = "train")]
+mod train;
 mod tree;
 
+#[cfg(feature = "train")]
+pub use config::{Objective, PreferenceConfig};
 pub use error::{ForestError, HistoryError, NetworkError, TreeError};
+#[cfg(feature = "train")]
+pub use fit_error::{ConfigError, FitError};
 pub use histories::{ForUsers, Histories};
 pub use index::{Candidates, Discriminated, ForestIndex, SearchConfig};
 pub use layout::Layout;
@@ -19,4 +29,6 @@ pub use model::{Network, PreferenceShape};
 pub use pair::TreeModel;
 #[cfg(feature = "train")]
 pub use start::InitialTree;
+#[cfg(feature = "train")]
+pub use train::{Learners, Validate, fit};
 pub use tree::Tree;

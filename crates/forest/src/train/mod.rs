@@ -1,0 +1,131 @@
+//! Training of a preference model on one tree.
+
+mod group;
+mod kernels;
+mod loss;
+mod params;
+mod piece;
+mod samples;
+mod step;
+
+use rectify_core::UserId;
+use rectify_core::rng::Seed;
+use rectify_tensor::ParamStore;
+use rectify_tensor::train::{self, BoxError, EpochStats, FitConfig, FitReport, Observer, Step, TrainError};
+
+use self::params::Params;
+pub(crate) use self::samples::Samples;
+use self::step::Workspace;
+use crate::{FitError, Histories, PreferenceConfig, Tree, TreeModel};
+
+/// Measures a tree with its model on held-out data; higher is better. Its errors come back inside [`TrainError::Model`].
+pub type Validate<'a> = &'a mut dyn FnMut(&TreeModel) -> Result<f64, BoxError>;
+
+/// Who is learned from.
+#[derive(Clone, Copy, Debug)]
+pub struct Learners<'a> {
+    /// What everybody did.
+    pub histories: &'a Histories,
+    /// Users whose rows are samples; `None`: all.
+    pub users: Option<&'a [UserId]>,
+}
+
+/// Trains a preference model on one tree.
+///
+/// A sample is an item of a user with the items before it; it is trained on every level below the root by the loss of
+/// [`Objective`](crate::Objective). All nodes of a batch, of all levels and samples, share the statistics of its batch norms; the model
+/// served has their running averages. An epoch visits every sample (or as many as `samples_per_epoch`) once, in a fresh order; `run`
+/// says how many and where to checkpoint, and `validate` gets the tree with the served model. The loss reported is the mean over samples.
+/// The same seed gives the same bits on any number of threads, and after a resume.
+///
+/// A tree of one item has no level to train on: its model stays as it began.
+///
+/// # Errors
+/// [`FitError::Config`], [`FitError::Histories`] (items that the tree does not have), [`FitError::NoSamples`], [`FitError::Train`],
+/// [`FitError::Network`] (a model that diverged).
+pub fn fit(
+    learners: Learners<'_>,
+    tree: &Tree,
+    config: &PreferenceConfig,
+    run: &FitConfig,
+    seed: Seed,
+    validate: Validate<'_>,
+    observer: &mut dyn Observer,
+) -> Result<(TreeModel, FitReport), FitError> {
+    config.validate().map_err(FitError::Config)?;
+    let samples = Samples::new(learners.histories, learners.users, tree.n_items(), config.min_history)?;
+    let mut training = Training::new(&samples, tree, config, seed);
+    let report = training.run(run, validate, observer)?;
+    Ok((training.served()?, report))
+}
+
+/// A model in training, and the walk over its samples.
+#[derive(Debug)]
+pub(crate) struct Training<'a> {
+    samples: &'a Samples<'a>,
+    tree: &'a Tree,
+    config: &'a PreferenceConfig,
+    seed: Seed,
+    params: Params,
+    work: Workspace,
+}
+
+impl<'a> Training<'a> {
+    /// The start; the settings are valid.
+    pub(crate) fn new(samples: &'a Samples<'a>, tree: &'a Tree, config: &'a PreferenceConfig, seed: Seed) -> Self {
+        let n_nodes = tree.layout().n_nodes();
+        let params = Params::new(config, n_nodes, seed.stream("forest/model"));
+        Self { samples, tree, config, seed, params, work: Workspace::new(n_nodes) }
+    }
+
+    /// Trains as [`fit`] says.
+    pub(crate) fn run(
+        &mut self,
+        run: &FitConfig,
+        validate: Validate<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<FitReport, FitError> {
+        let mut validate = |training: &mut Self, epoch| {
+            let fail = |source| TrainError::Model { epoch, source };
+            let model = training.served().map_err(|error| fail(error.into()))?;
+            validate(&model).map_err(fail)
+        };
+        Ok(train::fit(self, run, &mut validate, observer)?)
+    }
+
+    /// The tree with the model as it is served.
+    pub(crate) fn served(&self) -> Result<TreeModel, FitError> {
+        self.params.served(self.tree, &self.config.shape)
+    }
+}
+
+impl Step for Training<'_> {
+    fn run_epoch(&mut self, epoch: u32) -> Result<EpochStats, TrainError> {
+        let order = self.samples.order(self.seed, epoch, self.config.samples_per_epoch);
+        let seed = self.seed.stream("forest/negatives");
+        let (mut total, size) = (0.0, self.config.batch_size);
+        if self.tree.layout().leaf_level() > 0 {
+            for (b, chosen) in order.chunks(size).enumerate() {
+                self.work.draw((self.samples, chosen), (epoch, b * size), self.tree, self.config, seed);
+                let loss = self.work.gradients(&mut self.params, self.config, chosen.len());
+                if !loss.is_finite() {
+                    return Err(TrainError::NonFiniteLoss { epoch, loss });
+                }
+                total += loss * chosen.len() as f64;
+                self.work.apply(&mut self.params, &self.config.optimizer);
+            }
+        }
+        Ok(EpochStats { loss: total / order.len() as f64, samples: order.len() as u64 })
+    }
+
+    fn params(&self) -> &ParamStore {
+        &self.params.store
+    }
+
+    fn params_mut(&mut self) -> &mut ParamStore {
+        &mut self.params.store
+    }
+}
+
+#[cfg(test)]
+mod tests;
