@@ -6,9 +6,13 @@ mod config;
 mod error;
 #[cfg(feature = "train")]
 mod fit_error;
+#[cfg(feature = "train")]
+mod forest;
 mod histories;
 mod index;
 mod layout;
+#[cfg(feature = "train")]
+mod learn;
 mod model;
 mod pair;
 #[cfg(feature = "train")]
@@ -22,9 +26,13 @@ pub use config::{Objective, PreferenceConfig};
 pub use error::{ForestError, HistoryError, NetworkError, TreeError};
 #[cfg(feature = "train")]
 pub use fit_error::{ConfigError, FitError};
+#[cfg(feature = "train")]
+pub use forest::{ForestConfig, fit_forest};
 pub use histories::{ForUsers, Histories};
 pub use index::{Candidates, Discriminated, ForestIndex, SearchConfig};
 pub use layout::Layout;
+#[cfg(feature = "train")]
+pub use learn::{Assignment, TreeRule, learn_tree};
 pub use model::{Network, PreferenceShape};
 pub use pair::TreeModel;
 #[cfg(feature = "train")]

@@ -78,6 +78,16 @@ impl<'a> Training<'a> {
         Self { samples, tree, config, seed, params, work: Workspace::new(n_nodes) }
     }
 
+    /// The parameters, to go on from on another tree.
+    pub(crate) fn into_params(self) -> Params {
+        self.params
+    }
+
+    /// Goes on from the parameters learned on `old`.
+    pub(crate) fn inherit(&mut self, mut from: Params, old: &Tree) {
+        self.params.inherit(&mut from, old, self.tree);
+    }
+
     /// Trains as [`fit`] says.
     pub(crate) fn run(
         &mut self,
@@ -128,4 +138,4 @@ impl Step for Training<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

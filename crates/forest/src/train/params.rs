@@ -130,6 +130,23 @@ impl Params {
     pub(super) fn served(&self, tree: &Tree, shape: &PreferenceShape) -> Result<TreeModel, FitError> {
         Ok(TreeModel::new(tree.clone(), self.network(shape)?)?)
     }
+
+    /// Goes on from a model of an earlier tree: every value but the leaf embeddings, which move with their items.
+    ///
+    /// **Reading**: the paper does not say what becomes of embeddings when the tree changes.
+    pub(super) fn inherit(&mut self, from: &mut Self, old: &Tree, new: &Tree) {
+        let snapshot = from.store.snapshot();
+        self.store.restore(&snapshot);
+        let layout = new.layout();
+        let [table] = self.store.rows_mut([self.nodes]);
+        let dim = table.dim();
+        let before = from.store.rows(from.nodes);
+        for &item in new.order() {
+            let row = |tree: &Tree| layout.row(layout.leaf_level(), tree.leaf(item));
+            let to = row(new) as usize * dim;
+            table.values_mut()[to..to + dim].copy_from_slice(before.row(row(old)));
+        }
+    }
 }
 
 /// Statistics of one layer over the rows of a batch.

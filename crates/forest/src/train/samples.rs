@@ -38,7 +38,6 @@ impl<'a> Samples<'a> {
         Ok(Self { histories, list })
     }
 
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.list.len()
     }
