@@ -21,6 +21,22 @@ pub(crate) struct Affine {
     pub(crate) weights: Vec<f32>,
     /// `[B, W]`, or empty.
     pub(crate) offsets: Vec<f32>,
+    /// The weights turned, `[B, W, D]`, and the codebooks turned, `[B, D, W]`: the way back is products with these. Empty where
+    /// the map holds gradients.
+    pub(crate) weights_turned: Vec<f32>,
+    pub(crate) codebooks_turned: Vec<f32>,
+}
+
+/// Writes the matrices `[n, rows, columns]` as `[n, columns, rows]`.
+fn turn(matrices: &[f32], (rows, columns): (usize, usize), out: &mut Vec<f32>) {
+    out.resize(matrices.len(), 0.0);
+    for (matrix, out) in matrices.chunks_exact(rows * columns).zip(out.chunks_exact_mut(rows * columns)) {
+        for (i, row) in matrix.chunks_exact(columns).enumerate() {
+            for (j, value) in row.iter().enumerate() {
+                out[j * rows + i] = *value;
+            }
+        }
+    }
 }
 
 impl Affine {
@@ -29,26 +45,22 @@ impl Affine {
         let Sizes { n_codebooks, n_codewords: w, dim: d } = encoder.sizes;
         let codebooks = store.dense(encoder.keys.codebooks).values();
         self.weights.resize(n_codebooks * encoder.sizes.codebook(), 0.0);
+        turn(codebooks, (w, d), &mut self.codebooks_turned);
         let forms = encoder.keys.forms.map(|key| store.dense(key).values());
         match (encoder.similarity, forms) {
             (Similarity::RepresentationOnly, Some(forms)) => self.weights.copy_from_slice(forms),
             (Similarity::Bilinear, Some(forms)) => {
-                let parts = codebooks.chunks_exact(w * d).zip(forms.chunks_exact(d * d));
+                let parts = self.codebooks_turned.chunks_exact(w * d).zip(forms.chunks_exact(d * d));
                 for ((codebook, form), out) in parts.zip(self.weights.chunks_exact_mut(d * w)) {
-                    gemm((d, w, d), 1.0, form, Op::Plain, codebook, Op::Transposed, 0.0, out);
+                    kernels::small_product((d, w, d), form, codebook, false, out);
                 }
             }
             _ => {
                 let factor = factor(encoder.similarity, d);
-                for (codebook, out) in codebooks.chunks_exact(w * d).zip(self.weights.chunks_exact_mut(d * w)) {
-                    for (codeword, values) in codebook.chunks_exact(d).enumerate() {
-                        for (j, value) in values.iter().enumerate() {
-                            out[j * w + codeword] = factor * value;
-                        }
-                    }
-                }
+                self.weights.iter_mut().zip(&self.codebooks_turned).for_each(|(k, c)| *k = factor * c);
             }
         }
+        turn(&self.weights, (d, w), &mut self.weights_turned);
         self.offsets.clear();
         if let Some(key) = encoder.keys.bias {
             for (codebook, v) in codebooks.chunks_exact(w * d).zip(store.dense(key).values().chunks_exact(d)) {

@@ -92,7 +92,7 @@ pub(crate) struct Tile {
 fn similarities(tower: &Tower<'_>, b: usize, x: &[f32], out: &mut [f32]) {
     let Sizes { n_codewords: w, dim: d, .. } = tower.sizes;
     let weights = &tower.affine.weights[b * d * w..][..d * w];
-    gemm((x.len() / d, w, d), 1.0, x, Op::Plain, weights, Op::Plain, 0.0, out);
+    kernels::small_product((x.len() / d, w, d), x, weights, false, out);
     if let Some(offsets) = tower.affine.offsets.get(b * w..(b + 1) * w) {
         kernels::bias_act(out, offsets, kernels::Activation::Identity);
     }
@@ -206,10 +206,11 @@ impl Tile {
 
             // Straight through the choice to the similarities, which are computed again rather than kept for the whole batch.
             similarities(tower, b, seen, similarity);
-            gemm((n, w, d), 1.0, d_part, Op::Plain, codebook, Op::Transposed, 0.0, d_similarity);
+            let turned = &tower.affine.codebooks_turned[b * w * d..][..w * d];
+            kernels::small_product((n, w, d), d_part, turned, false, d_similarity);
             kernels::straight_through(similarity, w, tower.temperature, d_similarity);
             let d_weights = &mut gradients.affine.weights[b * d * w..][..d * w];
-            gemm((d, w, n), 1.0, seen, Op::Transposed, d_similarity, Op::Plain, 1.0, d_weights);
+            kernels::small_product_turned((d, w, n), seen, d_similarity, true, d_weights);
             if let Some(d_offsets) = gradients.affine.offsets.get_mut(b * w..(b + 1) * w) {
                 kernels::column_sums_add(d_similarity, d_offsets);
             }
@@ -219,8 +220,8 @@ impl Tile {
             if !recurs && d_items.is_none() {
                 continue;
             }
-            let weights = &tower.affine.weights[b * d * w..][..d * w];
-            gemm((n, d, w), 1.0, d_similarity, Op::Plain, weights, Op::Transposed, 0.0, d_seen);
+            let turned = &tower.affine.weights_turned[b * d * w..][..d * w];
+            kernels::small_product((n, d, w), d_similarity, turned, false, d_seen);
             match tower.rule {
                 Rule::None => {
                     if let Some(d_items) = &mut d_items {

@@ -14,6 +14,7 @@ mod gemm;
 mod linear;
 mod lists;
 mod loss;
+mod panels;
 mod softmax;
 mod spd;
 mod spmm;
@@ -30,6 +31,7 @@ pub use linear::{
 };
 pub use lists::{list_dots, list_dots_backward};
 pub use loss::{bce_with_logits, hinge, logistic};
+pub use panels::{small_product, small_product_turned};
 pub use softmax::{softmax_cross_entropy, softmax_rows, suffix_log_sum_exp, suffix_log_sum_exp_backward};
 pub use spd::{cholesky_solve, gram_add, padded};
 pub(crate) use spmm::{Edges, spmm_range, spmm_rows, spmm_scatter};
