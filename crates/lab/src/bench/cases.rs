@@ -132,6 +132,7 @@ pub(crate) fn all() -> Vec<Case> {
     ];
     all.extend(super::distill::cases());
     all.extend(super::scans::cases());
+    all.extend(super::light_rec::cases());
     all.extend(super::evaluation::cases());
     all
 }
@@ -167,7 +168,7 @@ fn exact_arguments(folder: &Path, batch: usize) -> Vec<String> {
     arguments
 }
 
-fn exact_costs(printed: &str) -> Result<Costs> {
+pub(super) fn exact_costs(printed: &str) -> Result<Costs> {
     #[derive(serde::Deserialize)]
     struct Row {
         method: String,

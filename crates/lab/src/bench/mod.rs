@@ -8,6 +8,8 @@ mod cases;
 mod distill;
 #[cfg(feature = "train")]
 mod evaluation;
+#[cfg(feature = "train")]
+mod light_rec;
 mod npy;
 mod retrieval;
 #[cfg(feature = "train")]

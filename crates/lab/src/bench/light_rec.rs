@@ -1,0 +1,150 @@
+//! Cases of LightRec: its training step, and the paper's Table 7.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rectify_core::rng::Seed;
+use rectify_core::{ExactConfig, ExactIndex, ItemFilter, ItemId, Retriever, TopK};
+use rectify_data::Interactions;
+use rectify_eval::Rerank;
+use rectify_quantize::{CodeIndex, CodeShape, Composition, Distillation, LightRecConfig, TeacherVectors, fit};
+
+use super::cases::{Case, Costs, Once, epoch_cost, exact_costs};
+use super::npy;
+use crate::measure::Stopwatch;
+
+const DIM: usize = 32;
+/// Gowalla.
+const N_USERS: u32 = 29_858;
+const N_ITEMS: u32 = 40_981;
+/// Steps of 1,024 interactions.
+const STEPS: usize = 24;
+/// The paper's Amazon.
+const CATALOGUE: usize = 128_939;
+const K: usize = 100;
+/// Calls whose mean is a measurement.
+const REPEATS: u32 = 50;
+
+/// The cases.
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case {
+            name: "light-rec/no distillation",
+            unit: "µs",
+            prepare: |_| training(Distillation::None),
+            script: "lightrec.py",
+            arguments: |_| vec!["none".into()],
+            read: step_costs,
+            promises: &[("torch fused Adam", 3.0)],
+        },
+        Case {
+            name: "light-rec/inner-product hint",
+            unit: "µs",
+            prepare: |_| training(Distillation::InnerProduct { weight: 0.1 }),
+            script: "lightrec.py",
+            arguments: |_| vec!["inner-product".into()],
+            read: step_costs,
+            promises: &[("torch fused Adam", 3.0)],
+        },
+        // Table 7 of the paper: the best 100 of Amazon's items, by all inner products, against a scan of codes whose best are ranked
+        // again by the exact vectors. The first case is our own exact index, for the ratio to it.
+        Case {
+            name: "light-rec/table 7, exact index",
+            unit: "ms",
+            prepare: |folder| table_7(folder, None),
+            script: "exact_ip.py",
+            arguments: exact_arguments,
+            read: exact_costs,
+            promises: &[],
+        },
+        Case {
+            name: "light-rec/table 7, codes, 100 ranked again",
+            unit: "ms",
+            prepare: |folder| table_7(folder, Some(100)),
+            script: "exact_ip.py",
+            arguments: exact_arguments,
+            read: exact_costs,
+            promises: &[("numpy", 27.0), ("torch", 27.0)],
+        },
+        Case {
+            name: "light-rec/table 7, codes, 500 ranked again",
+            unit: "ms",
+            prepare: |folder| table_7(folder, Some(500)),
+            script: "exact_ip.py",
+            arguments: exact_arguments,
+            read: exact_costs,
+            promises: &[("numpy", 25.0), ("torch", 25.0)],
+        },
+    ]
+}
+
+/// Some steps on Gowalla's shape, 32 dimensions, four codebooks of 256, five negatives.
+fn training(distillation: Distillation) -> Result<Once> {
+    let mut rng = Seed(1).stream("pairs").rng();
+    let pairs: Vec<(u32, u32)> = (0..STEPS * 1024).map(|_| (rng.below(N_USERS), rng.below(N_ITEMS))).collect();
+    let data = Interactions::from_pairs(N_USERS as usize, N_ITEMS as usize, &pairs)?;
+    let mut normals = |n: u32| -> Vec<f32> { (0..n as usize * DIM).map(|_| 0.5 * rng.normal() as f32).collect() };
+    let teacher = TeacherVectors::new(normals(N_USERS), normals(N_ITEMS), DIM)?;
+    let config = LightRecConfig { distillation, ..LightRecConfig::default() };
+    Ok(Box::new(move || {
+        epoch_cost(|run, observer| {
+            fit(&data, &teacher, &config, run, Seed(1), &mut |_| Ok(0.0), observer)?;
+            Ok(())
+        })
+    }))
+}
+
+fn step_costs(printed: &str) -> Result<Costs> {
+    #[derive(serde::Deserialize)]
+    struct Row {
+        peer: String,
+        cpu_us_per_sample: f64,
+    }
+    let row: Row = serde_json::from_str(printed)?;
+    Ok(vec![(row.peer, row.cpu_us_per_sample)])
+}
+
+/// The best 100 of the paper's largest catalogue: exact, or by codes with the best `depth` ranked again.
+fn table_7(folder: &Path, depth: Option<usize>) -> Result<Once> {
+    let shape = CodeShape { embedding_dim: DIM, n_codebooks: 4, n_codewords: 256, composition: Composition::Sum };
+    let mut rng = Seed(1).stream("table 7").rng();
+    let mut normals = |n: usize, std: f64| -> Vec<f32> { (0..n).map(|_| (std * rng.normal()) as f32).collect() };
+    let (codebooks, query) = (normals(4 * 256 * DIM, 0.5), normals(DIM, 1.0));
+    // The vectors are what the codes say, and some noise.
+    let mut items = normals(CATALOGUE * DIM, 0.3);
+    let codes: Vec<u8> = (0..CATALOGUE * 4).map(|_| rng.next_u64() as u8).collect();
+    let index = CodeIndex::from_codes(shape, &codebooks, &codes)?;
+    let mut decoded = [0.0; DIM];
+    for (i, item) in items.chunks_exact_mut(DIM).enumerate() {
+        index.decode_into(ItemId(i as u32), &mut decoded)?;
+        item.iter_mut().zip(decoded).for_each(|(x, y)| *x += y);
+    }
+    npy::write(&folder.join("items.npy"), &[CATALOGUE as u64, DIM as u64], &items)?;
+    npy::write(&folder.join("queries.npy"), &[1, DIM as u64], &query)?;
+    let exact = ExactIndex::build(items, DIM, &ExactConfig::default())?;
+    Ok(match depth {
+        None => measured(exact, query),
+        Some(depth) => measured(Rerank::new(index, exact, depth)?, query),
+    })
+}
+
+/// Mean processor milliseconds of a call, after one that warms up.
+fn measured(lists: impl Retriever<Query = [f32]> + 'static, query: Vec<f32>) -> Once {
+    let mut top = TopK::new();
+    Box::new(move || {
+        lists.top_k(&query, K, &ItemFilter::all(), &mut top)?;
+        let watch = Stopwatch::of_process();
+        for _ in 0..REPEATS {
+            lists.top_k(&query, K, &ItemFilter::all(), &mut top)?;
+        }
+        let seconds = watch.cpu_seconds().context("this system counts no processor time")?;
+        Ok(seconds * 1e3 / f64::from(REPEATS))
+    })
+}
+
+fn exact_arguments(folder: &Path) -> Vec<String> {
+    let file = |name: &str| folder.join(name).display().to_string();
+    let mut arguments = vec!["--items".into(), file("items.npy"), "--queries".into(), file("queries.npy")];
+    arguments.extend(["--rounds", "5", "--k", "100", "--batch", "1"].map(str::to_owned));
+    arguments
+}
