@@ -88,6 +88,12 @@ impl<R> ForUsers<R> {
         &self.inner
     }
 
+    /// What answers, back.
+    #[must_use]
+    pub fn into_inner(self) -> R {
+        self.inner
+    }
+
     /// The histories.
     #[must_use]
     pub const fn histories(&self) -> &Histories {
