@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let run = |max_epochs| FitConfig { max_epochs, patience: Some(3), eval_every: 2, checkpoint: None };
 
-    let config = GcnCfConfig { optimizer: Optimizer::adam(5e-3), ..GcnCfConfig::default() };
+    let config = GcnCfConfig { l2: 0.01, optimizer: Optimizer::adam(5e-3), ..GcnCfConfig::default() };
     let validate = &mut |model: &Factors| quality(System::Retriever(model));
     let (teacher, _) = gcn_cf::fit(train, &config, &run(20), Seed(1), validate, &mut Silent)?;
     let validate = &mut |codes: &BinaryFactors| quality(System::Retriever(codes));

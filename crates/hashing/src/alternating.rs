@@ -8,6 +8,7 @@ use rectify_tensor::train::{self, EpochStats, FitConfig, FitReport, Observer, St
 use rectify_tensor::{Csr, DenseKey, Init, ParamStore};
 
 use crate::coordinates::Descent;
+use crate::training::validate_with;
 use crate::{BinaryFactors, Feedback, FitError, Validate};
 
 /// Whose turn it is.
@@ -57,12 +58,7 @@ pub(crate) fn fit(
     let [user_rows, item_rows] = params.dense_mut([users, items]);
     method.start(user_rows.values_mut(), item_rows.values_mut(), &pairs);
     let mut model = Training { method, pairs, params, users, items };
-    let mut validate = |model: &mut Training<'_>, epoch: u32| {
-        let fail = |source| TrainError::Model { epoch, source };
-        let codes = model.codes().map_err(|error| fail(error.into()))?;
-        validate(&codes).map_err(fail)
-    };
-    let report = train::fit(&mut model, run, &mut validate, observer)?;
+    let report = train::fit(&mut model, run, &mut validate_with(validate, Training::codes), observer)?;
     Ok((model.codes()?, report))
 }
 

@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::alternating::{self, Method, Side};
 use crate::coordinates::Descent;
-use crate::rotation::{learn, rotate};
 use crate::training::signs;
-use crate::{BinaryFactors, CodesError, ConfigError, Feedback, FitError, MAX_CODE_BITS, Validate};
+use crate::vectors::Vectors;
+use crate::{BinaryFactors, ConfigError, Feedback, FitError, MAX_CODE_BITS, Validate};
 
 const MODEL: &str = "bccf";
 
@@ -124,12 +124,10 @@ impl Method for Bccf<'_> {
 
     fn codes(&self, users: &[f32], items: &[f32]) -> Result<BinaryFactors, FitError> {
         let dim = self.dim();
-        let rotation = learn(&[users, items].concat(), dim, self.config.rotation_rounds, self.seed);
-        let Some(rotation) = rotation else {
-            return Err(FitError::Diverged { model: MODEL, source: CodesError::NotANumber { row: 0, position: 0 } });
-        };
-        let bits = |rows: &[f32]| above_medians(rotate(rows, &rotation, dim), dim);
-        signs(MODEL, self.config, &bits(users), &bits(items), dim)
+        let mut vectors = Vectors { users: users.to_vec(), items: items.to_vec(), dim };
+        vectors.turn(MODEL, self.config.rotation_rounds, self.seed)?;
+        let (users, items) = (above_medians(vectors.users, dim), above_medians(vectors.items, dim));
+        signs(MODEL, self.config, &users, &items, dim)
     }
 }
 

@@ -28,6 +28,8 @@ mod select;
 pub mod signs;
 #[cfg(feature = "train")]
 mod training;
+#[cfg(feature = "train")]
+mod vectors;
 
 pub use codes::{BinaryCodes, MAX_CODE_BITS};
 pub use error::CodesError;
@@ -39,3 +41,5 @@ pub use multi_index::MultiIndex;
 pub use rerank::{RerankError, RerankIndex};
 #[cfg(feature = "train")]
 pub use training::{ConfigError, FitError, Validate};
+#[cfg(feature = "train")]
+pub use vectors::Centre;

@@ -7,17 +7,16 @@ use rectify_core::rng::Seed;
 use rectify_core::{Teacher, UserId};
 use serde::{Deserialize, Serialize};
 
-use crate::rotation::{centre, learn, rotate};
-use crate::training::{hidden_vectors, signs};
-use crate::{BinaryFactors, CodesError, ConfigError, FitError};
+use crate::training::signs;
+use crate::vectors::hidden_vectors;
+use crate::{BinaryFactors, Centre, ConfigError, FitError};
 
 /// Settings of codes by sign.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SignConfig {
-    /// Whether users lose their mean vector and items theirs before anything else. Default no: it takes from each item a part of its
-    /// score, which for many models is its popularity.
-    pub centre: bool,
+    /// Which vectors lose their mean first. Default neither.
+    pub centre: Centre,
     /// Rounds of the rotation that users and items share; 0 takes none. It leaves inner products as they are. Default 0.
     pub rotation_rounds: u32,
 }
@@ -49,19 +48,8 @@ pub fn fit(
     config: &SignConfig,
     seed: Seed,
 ) -> Result<BinaryFactors, FitError> {
-    let (mut users, mut items, dim) = hidden_vectors(teacher, n_users)?;
-    if config.centre {
-        centre(&mut users, dim);
-        centre(&mut items, dim);
-    }
-    if config.rotation_rounds > 0 {
-        let rotation = learn(&[&users[..], &items].concat(), dim, config.rotation_rounds, seed);
-        let Some(rotation) = rotation else {
-            let source = CodesError::NotANumber { row: 0, position: 0 };
-            return Err(FitError::Diverged { model: config.model(), source });
-        };
-        users = rotate(&users, &rotation, dim);
-        items = rotate(&items, &rotation, dim);
-    }
-    signs(config.model(), config, &users, &items, dim)
+    let mut vectors = hidden_vectors(teacher, n_users)?;
+    vectors.centre(config.centre);
+    vectors.rotate(config.model(), config.rotation_rounds, seed)?;
+    signs(config.model(), config, &vectors.users, &vectors.items, vectors.dim)
 }

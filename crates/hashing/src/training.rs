@@ -1,6 +1,6 @@
 //! What the methods share: errors, validation by the caller, and the way from real rows to codes.
 
-use rectify_core::{ItemId, QueryError, Teacher, UserId};
+use rectify_core::QueryError;
 use rectify_data::Interactions;
 use rectify_data::samplers::SamplerError;
 use rectify_tensor::OptimizerError;
@@ -137,6 +137,18 @@ impl FitError {
     }
 }
 
+/// Turns a measure of codes into what the training loop asks for.
+pub(crate) fn validate_with<S>(
+    validate: Validate<'_>,
+    codes: impl Fn(&S) -> Result<BinaryFactors, FitError>,
+) -> impl FnMut(&mut S, u32) -> Result<f64, TrainError> {
+    move |step, epoch| {
+        let fail = |source| TrainError::Model { epoch, source };
+        let codes = codes(step).map_err(|error| fail(error.into()))?;
+        validate(&codes).map_err(fail)
+    }
+}
+
 /// The name and settings of a method.
 pub(crate) fn origin(model: &str, config: &impl Serialize) -> Origin {
     let settings = serde_json::to_string(config).expect("settings have a JSON form");
@@ -156,29 +168,4 @@ pub(crate) fn signs(
         other => Ok(other?),
     };
     Ok(BinaryFactors::new(codes(users)?, &codes(items)?, origin(model, config))?)
-}
-
-/// The teacher's vectors of users and items, row-major, and their width.
-pub(crate) fn hidden_vectors(
-    teacher: &dyn Teacher<Query = UserId>,
-    n_users: usize,
-) -> Result<(Vec<f32>, Vec<f32>, usize), FitError> {
-    let refuse = |what, expected, got| Err(FitError::Teacher { what, expected, got });
-    let Some(hidden) = teacher.hidden() else { return refuse("hidden vectors of width", 1, 0) };
-    let widths = hidden.widths();
-    if widths.item == 0 {
-        return refuse("hidden vectors of items of width", widths.user.max(1), 0);
-    }
-    if widths.user != widths.item {
-        return refuse("hidden vectors of users of width", widths.item, widths.user);
-    }
-    let dim = widths.item;
-    let (mut users, mut items) = (vec![0.0; n_users * dim], vec![0.0; teacher.n_items() * dim]);
-    for (user, out) in users.chunks_exact_mut(dim).enumerate() {
-        hidden.user_into(UserId(user as u32), out)?;
-    }
-    for (item, out) in items.chunks_exact_mut(dim).enumerate() {
-        hidden.item_into(ItemId(item as u32), out)?;
-    }
-    Ok((users, items, dim))
 }

@@ -81,7 +81,7 @@ const METHODS: [&str; 9] =
 
 fn fit(name: &str, train: &Interactions, teacher: &Factors, run: &FitConfig) -> Result<BinaryFactors, FitError> {
     let (seed, validate, observer) = (Seed(3), &mut |_: &BinaryFactors| Ok(0.0), &mut Silent);
-    let bin = BinCfConfig { batch_users: 16, optimizer: Optimizer::adam(0.01), ..BinCfConfig::default() };
+    let bin = BinCfConfig { batch_users: 16, ..BinCfConfig::default() };
     let dcf = DcfConfig { code_bits: 16, ..DcfConfig::default() };
     let features = groups(train.n_items());
     let (codes, _) = match name {

@@ -3,16 +3,19 @@
 use rectify_tensor::Optimizer;
 use serde::{Deserialize, Serialize};
 
-use crate::ConfigError;
+use crate::{Centre, ConfigError};
 
 /// Settings of DGCN-BinCF; with `ranking_weight` 0 it is BinCF.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BinCfConfig {
-    /// Weight of the distillation loss (α), at least 0; 0 learns from interactions alone. Paper: 10.
+    /// Weight of the distillation loss (α), at least 0; 0 learns from interactions alone. Paper: 10. Default 1.
     pub ranking_weight: f64,
     /// Divisor of both models' scores in the distillation loss (T), above 0. Paper: 1.
     pub temperature: f64,
+    /// Factor on the inner products of codes in both losses, above 0. Those of d bits reach ±d, those of real vectors a few: at 1
+    /// most triples are soon decided beyond doubt, and what is left to learn is noise. Paper: 1. Default 0.05, for 200 bits or so.
+    pub score_scale: f64,
     /// Items of a list at most, at least 2; users with more learn from a fresh random part each epoch. Default 256.
     pub list_limit: usize,
     /// How real rows become bits while training. Default [`Relaxation::Corners`].
@@ -25,12 +28,15 @@ pub struct BinCfConfig {
     pub noise_temperature: f64,
     /// Where codes start. Default [`Start::Teacher`].
     pub start: Start,
-    /// Whether the start is centred: users by their mean vector, items by theirs. The teacher's graph layers are positive, so
-    /// that without it two thirds of the bits begin alike for everybody. Paper: no. Default yes.
-    pub centre: bool,
+    /// What the teacher's vectors lose before they are a start. Its graph layers are positive, so that as they are two thirds of
+    /// the bits begin alike for everybody. Paper: nothing. Default users and items their means.
+    pub centre: Centre,
+    /// Rounds of the rotation (iterative quantisation) that the start's users and items share; 0 takes none. It leaves inner
+    /// products as they are and gives every bit its part of them. Paper: none. Default 50.
+    pub rotation_rounds: u32,
     /// Users a step, at least 1, with all their interactions. Default 64.
     pub batch_users: usize,
-    /// Rule of the steps; a row that a batch does not touch still follows its momentum. Default Adam with learning rate 0.001.
+    /// Rule of the steps; a row that a batch does not touch still follows its momentum. Default Adam with learning rate 0.01.
     pub optimizer: Optimizer,
 }
 
@@ -64,17 +70,19 @@ pub enum Start {
 impl Default for BinCfConfig {
     fn default() -> Self {
         Self {
-            ranking_weight: 10.0,
+            ranking_weight: 1.0,
             temperature: 1.0,
+            score_scale: 0.05,
             list_limit: 256,
             relaxation: Relaxation::Corners,
             corner_weight: 1e-3,
             noise_weight: 1e-3,
             noise_temperature: 0.2,
             start: Start::Teacher,
-            centre: true,
+            centre: Centre::Both,
+            rotation_rounds: 50,
             batch_users: 64,
-            optimizer: Optimizer::adam(1e-3),
+            optimizer: Optimizer::adam(1e-2),
         }
     }
 }
@@ -99,6 +107,7 @@ impl BinCfConfig {
         };
         weight("ranking_weight", self.ranking_weight)?;
         positive("temperature", self.temperature)?;
+        positive("score_scale", self.score_scale)?;
         ConfigError::check(self.list_limit >= 2, model, "list_limit", "at least 2", self.list_limit)?;
         weight("corner_weight", self.corner_weight)?;
         weight("noise_weight", self.noise_weight)?;

@@ -22,7 +22,9 @@
 //! - The corner penalty is quadratic near the corner, so that the paper's exactness proof does not hold; codes end near ±1, and
 //!   the sign is still needed.
 //! - A batch is users with all their interactions, since the lists need them together.
-//! - The start: see [`BinCfConfig::centre`]. Centring leaves a user's order of items as it is up to one shift an item.
+//! - Scores are multiplied by [`BinCfConfig::score_scale`], and the start is centred and rotated ([`BinCfConfig::centre`],
+//!   [`BinCfConfig::rotation_rounds`]); the paper does neither. Centring leaves a user's order of items as it is up to one shift an
+//!   item, rotation leaves it altogether.
 
 mod batch;
 mod config;
@@ -37,8 +39,8 @@ use rectify_data::Interactions;
 use rectify_tensor::train::{self, EpochStats, FitConfig, FitReport, Observer, Step, TrainError};
 use rectify_tensor::{Init, ParamStore, RowUpdate, RowsKey};
 
-use crate::rotation::centre;
-use crate::training::{hidden_vectors, signs};
+use crate::training::{signs, validate_with};
+use crate::vectors::{Vectors, hidden_vectors};
 use crate::{BinaryFactors, FitError, Validate};
 use batch::{Batch, Lists};
 use step::Rows;
@@ -67,12 +69,7 @@ pub fn fit(
     config.validate()?;
     FitError::check_not_empty(train)?;
     let mut model = Training::new(train, teacher, config, seed)?;
-    let mut validate = |model: &mut Training<'_>, epoch: u32| {
-        let fail = |source| TrainError::Model { epoch, source };
-        let codes = model.codes().map_err(|error| fail(error.into()))?;
-        validate(&codes).map_err(fail)
-    };
-    let report = train::fit(&mut model, run, &mut validate, observer)?;
+    let report = train::fit(&mut model, run, &mut validate_with(validate, Training::codes), observer)?;
     Ok((model.codes()?, report))
 }
 
@@ -126,7 +123,10 @@ impl<'a> Training<'a> {
                 (users, items, code_bits)
             }
             Start::Teacher => {
-                let (user_vectors, item_vectors, dim) = hidden_vectors(teacher, train.n_users())?;
+                let mut vectors = hidden_vectors(teacher, train.n_users())?;
+                vectors.centre(config.centre);
+                vectors.rotate(config.model(), config.rotation_rounds, seed)?;
+                let Vectors { users: user_vectors, items: item_vectors, dim } = vectors;
                 let (users, items) = add(&mut params, dim, Init::Zeros);
                 let [user_rows, item_rows] = params.rows_mut([users, items]);
                 user_rows.values_mut().copy_from_slice(&user_vectors);
@@ -134,11 +134,6 @@ impl<'a> Training<'a> {
                 (users, items, dim)
             }
         };
-        if config.centre {
-            for table in params.rows_mut([users, items]) {
-                centre(table.values_mut(), dim);
-            }
-        }
         let (batch, noise) = (Batch::new(train.n_items()), seed.stream("bits"));
         Ok(Self { config, teacher, lists, params, users, items, dim, batch, rows: Rows::default(), noise })
     }

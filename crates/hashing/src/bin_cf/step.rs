@@ -93,12 +93,15 @@ pub(super) fn step(
     });
     let (u, v) = drawn.as_ref().map_or((&*users, &*items), |(u, v)| (u, v));
 
-    let scores = scores(batch, u, v, dim);
+    let factor = config.score_scale as f32;
+    let scores = scores(batch, u, v, dim, factor);
     let mut slopes = vec![0.0; scores.len()];
     let mut losses = Losses { bpr: bpr(batch, &scores, &mut slopes), ..Losses::default() };
     if let Some(teacher) = teacher {
         losses.ranking = ranking(config, batch, &scores, teacher, &mut slopes);
     }
+
+    slopes.iter_mut().for_each(|slope| *slope *= factor);
 
     // Gradients of scores to those of rows: two sparse products, with sums in a fixed order.
     let offsets = batch.offsets.iter().map(|at| *at as u64).collect();
@@ -140,8 +143,8 @@ pub(super) fn draw(seed: Seed, place: u32, config: &BinCfConfig, x: &[f32], dim:
     bits
 }
 
-/// Scores of all lists, `x_u · x_i`.
-fn scores(batch: &Batch, users: &[f32], items: &[f32], dim: usize) -> Vec<f32> {
+/// Scores of all lists, `factor x_u · x_i`.
+fn scores(batch: &Batch, users: &[f32], items: &[f32], dim: usize, factor: f32) -> Vec<f32> {
     let lists: Vec<Vec<f32>> = users
         .par_chunks(dim)
         .zip(batch.offsets.par_windows(2))
@@ -149,6 +152,7 @@ fn scores(batch: &Batch, users: &[f32], items: &[f32], dim: usize) -> Vec<f32> {
             let slots = &batch.slots[list[0]..list[1]];
             let mut out = vec![0.0; slots.len()];
             list_scores(user, items, slots, &mut out);
+            out.iter_mut().for_each(|score| *score *= factor);
             out
         })
         .collect();

@@ -5,6 +5,7 @@ use rectify_tensor::train::Silent;
 
 use super::step::{Losses, step, teacher_scores};
 use super::*;
+use crate::Centre;
 
 /// Vectors by formula, and scores that need not be theirs.
 struct Waves {
@@ -84,8 +85,9 @@ fn losses_by_definition(
 ) -> Losses {
     let x =
         |rows: &[f64], row: usize| -> Vec<f64> { rows[row * dim..(row + 1) * dim].iter().map(|p| p.tanh()).collect() };
-    let score =
-        |u: usize, slot: u32| -> f64 { x(users, u).iter().zip(x(items, slot as usize)).map(|(a, b)| a * b).sum() };
+    let score = |u: usize, slot: u32| -> f64 {
+        config.score_scale * x(users, u).iter().zip(x(items, slot as usize)).map(|(a, b)| a * b).sum::<f64>()
+    };
     let (mut losses, n) = (Losses::default(), batch.n_triples() as f64);
     for (u, user) in batch.users.iter().enumerate() {
         let list = &batch.slots[batch.offsets[u]..batch.offsets[u + 1]];
@@ -121,11 +123,12 @@ fn losses_by_definition(
 fn losses_and_gradients_match_their_definitions_in_double_precision() {
     let (train, dim) = (data(), 7);
     let teacher = teacher(dim);
-    for (temperature, list_limit) in [(1.0, 256), (2.0, 2)] {
+    for (temperature, list_limit, score_scale) in [(1.0, 256, 1.0), (2.0, 2, 0.3)] {
         // Large penalties: at the paper's weights a wrong slope would hide behind the others.
         let config = BinCfConfig {
             temperature,
             list_limit,
+            score_scale,
             noise_weight: 0.7,
             corner_weight: 0.4,
             ranking_weight: 3.0,
@@ -201,6 +204,7 @@ fn without_penalties_and_distillation_a_step_is_that_of_bpr_on_tanh_rows() {
     let adam = Adam { learning_rate: 0.05, epsilon: 1e-3, ..Adam::default() };
     let config = BinCfConfig {
         ranking_weight: 0.0,
+        score_scale: 1.0,
         noise_weight: 0.0,
         corner_weight: 0.0,
         batch_users: 100,
@@ -254,7 +258,7 @@ fn binary_and_relaxed_bpr_have_the_digests_values() {
 
     // The same through the code: one user with item 0, and item 1 as the only negative there is.
     let train = Interactions::from_pairs(1, 2, &[(0, 0)]).unwrap();
-    let config = BinCfConfig { ranking_weight: 0.0, ..BinCfConfig::default() };
+    let config = BinCfConfig { ranking_weight: 0.0, score_scale: 1.0, ..BinCfConfig::default() };
     let waves = Waves { n_items: 2, dim: 2, scores: 1.0 };
     let mut model = Training::new(&train, &waves, &config, Seed(1)).unwrap();
     model.lists.fill(1, &[0], &mut model.batch);
@@ -314,20 +318,38 @@ fn long_lists_are_a_part_that_changes_from_epoch_to_epoch() {
 }
 
 #[test]
-fn the_start_is_the_teachers_vectors_centred_or_not() {
+fn the_start_is_the_teachers_vectors_as_they_are_or_centred_and_rotated() {
     let (train, waves) = (data(), teacher(6));
     let with = |centre| {
-        let config = BinCfConfig { centre, ..BinCfConfig::default() };
+        let config = BinCfConfig { centre, rotation_rounds: 0, ..BinCfConfig::default() };
         start(&train, &waves, &config, Seed(1)).unwrap()
     };
-    let literal = with(false);
+    let literal = with(Centre::Neither);
     let mut row = [0.0; 6];
     for user in train.users() {
         waves.row(0.3, user.0, &mut row).unwrap();
         let bits: Vec<bool> = row.iter().map(|x| *x >= 0.0).collect();
         assert!(literal.users().bits_of(user.index()).iter().by_vals().eq(bits));
     }
-    assert_ne!(literal.users(), with(true).users());
+    let centred = with(Centre::Both);
+    assert_ne!(literal.users(), centred.users());
+    assert_eq!(literal.users(), with(Centre::Items).users());
+
+    // Rotations keep inner products, and that of ITQ brings vectors nearer to the corners.
+    let config = BinCfConfig::default();
+    let vectors = |config: &BinCfConfig| {
+        let model = Training::new(&train, &waves, config, Seed(1)).unwrap();
+        [model.users, model.items].map(|key| model.params.rows(key).values().to_vec())
+    };
+    let [turned, plain] = [config.clone(), BinCfConfig { rotation_rounds: 0, ..config }].map(|c| vectors(&c));
+    let dot = |rows: &[Vec<f32>; 2], u: usize, i: usize| -> f32 {
+        rows[0][u * 6..u * 6 + 6].iter().zip(&rows[1][i * 6..i * 6 + 6]).map(|(a, b)| a * b).sum()
+    };
+    for (u, i) in [(0, 0), (3, 7), (12, 19)] {
+        assert!((dot(&turned, u, i) - dot(&plain, u, i)).abs() < 1e-4);
+    }
+    let to_corners = |rows: &[Vec<f32>; 2]| -> f32 { rows.iter().flatten().map(|x| (x - x.signum()).powi(2)).sum() };
+    assert!(to_corners(&turned) < to_corners(&plain));
     let config = BinCfConfig { start: Start::Random { code_bits: 33, std: 0.1 }, ..BinCfConfig::default() };
     assert_eq!(start(&train, &waves, &config, Seed(1)).unwrap().code_bits(), 33);
 }
@@ -377,6 +399,7 @@ fn teachers_that_do_not_fit_are_refused_by_what_is_wrong() {
         "dgcn-bincf: temperature is 0, expected a finite number above 0"
     );
     assert!(bad(BinCfConfig { ranking_weight: -1.0, ..config.clone() }).contains("ranking_weight is -1"));
+    assert!(bad(BinCfConfig { score_scale: 0.0, ..config.clone() }).contains("score_scale is 0"));
     assert!(bad(BinCfConfig { list_limit: 1, ..config.clone() }).contains("list_limit is 1"));
     assert!(bad(BinCfConfig { corner_weight: f64::NAN, ..config.clone() }).contains("corner_weight is NaN"));
     assert!(bad(BinCfConfig { noise_weight: -0.1, ..config.clone() }).contains("noise_weight"));
