@@ -334,6 +334,13 @@ impl Manifest {
         Err(ManifestError::NotFound { name: self.name.clone(), file: entry.path.clone(), searched })
     }
 
+    /// The same files, cleaned in another way; what came out of the usual cleaning is no longer expected.
+    #[must_use]
+    pub fn cleaned_by(self, cleaning: Cleaning) -> Self {
+        let expected = Expected { train: None, validation: None, test: None, cleaned: None, ..self.expected };
+        Self { cleaning, expected, ..self }
+    }
+
     /// Opens the data set from the cache, after making it if it is not there; counts are checked either way.
     ///
     /// # Errors

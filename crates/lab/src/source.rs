@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rectify_core::rng::Seed;
-use rectify_data::{Dataset, Format, Manifest, Recipe, SyntheticConfig, search_dirs, user_cache_dir};
+use rectify_data::{Cleaning, Dataset, Format, Manifest, Recipe, SyntheticConfig, search_dirs, user_cache_dir};
 
 use crate::args::{Size, SourceArgs};
 use crate::{refusal, suggest};
@@ -18,7 +18,7 @@ pub(crate) struct Source {
 
 #[derive(Clone, Debug)]
 enum From {
-    Synthetic(SyntheticConfig),
+    Synthetic { config: SyntheticConfig, cleaning: Cleaning },
     Manifest { manifest: Box<Manifest>, folders: Vec<PathBuf> },
     Path(Box<Recipe>),
 }
@@ -68,7 +68,8 @@ impl Source {
     /// A data set by name, or by the path of a manifest; `folder` is searched before RECTIFY_DATA and the user's cache.
     pub(crate) fn named(name: &str, folder: Option<&Path>) -> Result<Self> {
         if let Some((name, size, _)) = SYNTHETIC.iter().find(|(known, ..)| *known == name) {
-            return Ok(Self { name: (*name).to_owned(), from: From::Synthetic(synthetic(*size)) });
+            let from = From::Synthetic { config: synthetic(*size), cleaning: Cleaning::default() };
+            return Ok(Self { name: (*name).to_owned(), from });
         }
         if Path::new(name).extension().is_some_and(|extension| extension == "toml") {
             return Ok(Self::manifested(Manifest::open(Path::new(name)).map_err(refusal::input)?, folder));
@@ -117,15 +118,30 @@ impl Source {
     pub(crate) fn manifest(&self) -> Option<&Manifest> {
         match &self.from {
             From::Manifest { manifest, .. } => Some(manifest),
-            From::Synthetic(_) | From::Path(_) => None,
+            From::Synthetic { .. } | From::Path(_) => None,
         }
+    }
+
+    /// The same data, cleaned in another way than is usual for it.
+    #[cfg(feature = "train")]
+    pub(crate) fn cleaned_by(&self, cleaning: &Cleaning) -> Self {
+        let from = match self.from.clone() {
+            From::Synthetic { config, .. } => From::Synthetic { config, cleaning: cleaning.clone() },
+            From::Manifest { manifest, folders } => {
+                From::Manifest { manifest: Box::new(manifest.cleaned_by(cleaning.clone())), folders }
+            }
+            From::Path(recipe) => From::Path(Box::new(Recipe { cleaning: cleaning.clone(), ..*recipe })),
+        };
+        Self { name: self.name.clone(), from }
     }
 
     /// Reads it, or maps what was prepared before.
     pub(crate) fn load(&self) -> Result<Dataset> {
         match &self.from {
             // One seed for everybody: a built-in data set is always the same.
-            From::Synthetic(config) => Ok(config.generate(&self.name, Seed(0))?),
+            From::Synthetic { config, cleaning } => {
+                Ok(rectify_data::clean(config.generate(&self.name, Seed(0))?, cleaning)?)
+            }
             From::Manifest { manifest, folders } => {
                 let prepared = manifest.prepare(folders, &prepared_folder()).map_err(refusal::input)?;
                 Ok(prepared.dataset)

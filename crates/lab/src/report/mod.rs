@@ -1,6 +1,7 @@
 //! results.json, report.md, report.html, and the tables on the terminal: four renderings of one [`Results`].
 
 mod course;
+mod curves;
 mod html;
 mod markdown;
 pub(crate) mod plot;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::course;
 use super::plot::{Plot, Scale, Series, Style};
+use super::{course, curves};
 use crate::record::{Claim, Record, Results, Run};
 
 /// All that is said about one paper on one data set.
@@ -90,8 +90,9 @@ fn section(
     tables.extend(searches(runs));
     let records = finished.as_slice();
     let plots = [
-        learning_curves(records, runs),
+        curves::validation(records, runs),
         course::plot(&tested, records),
+        curves::losses(records, runs),
         cost_plot(records, runs, Cost::Latency),
         cost_plot(records, runs, Cost::Bytes),
     ];
@@ -248,33 +249,6 @@ pub(crate) fn settings(value: &serde_json::Value) -> String {
     let mut out = Vec::new();
     leaves("", value, &mut out);
     out.join(", ")
-}
-
-fn learning_curves(records: &[&Record], runs: &[&Run]) -> Option<Plot> {
-    let models = models(records);
-    let first_seed = runs.iter().map(|r| r.seed).min()?;
-    let mut metric = "validation";
-    let mut series = Vec::new();
-    for run in runs.iter().filter(|r| r.seed == first_seed) {
-        let points: Vec<(f64, f64)> =
-            run.curve.iter().filter_map(|e| Some((f64::from(e.epoch), e.validation?))).collect();
-        if points.len() > 1 {
-            if let Some(validation) = &run.validation {
-                metric = &validation.metric;
-            }
-            let of = (run.model.as_str(), run.variant.as_str());
-            let colour = models.iter().position(|model| *model == of).unwrap_or_default();
-            series.push(Series { name: name(&run.model, &run.variant), colour, points });
-        }
-    }
-    (!series.is_empty()).then(|| Plot {
-        title: "Learning curves".into(),
-        x_label: "epoch".into(),
-        y_label: format!("{metric}, validation"),
-        x_scale: Scale::Linear,
-        style: Style::Line,
-        series,
-    })
 }
 
 #[derive(Clone, Copy)]

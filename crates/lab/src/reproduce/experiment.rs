@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use rectify_data::Protocol;
+use rectify_data::{Cleaning, Protocol};
 use rectify_eval::{Candidates, Metric};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -30,6 +30,9 @@ pub(crate) struct Experiment {
     pub(crate) dataset: String,
     /// Number of seeds; each has its own split.
     pub(crate) seeds: u32,
+    /// What is removed from the data first; each data set's usual way when absent.
+    #[serde(default)]
+    pub(crate) cleaning: Option<Cleaning>,
     /// How data are split; each data set's usual way when absent.
     #[serde(default)]
     pub(crate) protocol: Option<Protocol>,
@@ -137,6 +140,7 @@ impl PostRank {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Overrides {
     pub(super) seeds: Option<u32>,
+    pub(super) cleaning: Option<Cleaning>,
     pub(super) protocol: Option<Protocol>,
     pub(super) candidates: Option<Candidates>,
     pub(super) metrics: Option<Vec<Metric>>,

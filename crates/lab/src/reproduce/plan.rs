@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use rectify_data::Protocol;
+use rectify_data::{Cleaning, Protocol};
 use rectify_eval::{Candidates, Metric};
 use serde_json::Value;
 
@@ -17,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) title: String,
     pub(crate) dataset: String,
     pub(crate) seeds: u32,
+    /// The data set's usual one when absent.
+    pub(crate) cleaning: Option<Cleaning>,
     /// The data set's usual one when absent.
     pub(crate) protocol: Option<Protocol>,
     pub(crate) candidates: Candidates,
@@ -107,6 +109,7 @@ impl Experiment {
             title: self.title.clone(),
             dataset: dataset.to_owned(),
             seeds: *last(&self.seeds, &layers, |o| o.seeds.as_ref()),
+            cleaning: layers.iter().rev().find_map(|l| l.cleaning.as_ref()).or(self.cleaning.as_ref()).cloned(),
             protocol: layers.iter().rev().find_map(|l| l.protocol.as_ref()).or(self.protocol.as_ref()).cloned(),
             candidates: *last(&self.candidates, &layers, |o| o.candidates.as_ref()),
             also_among: self.also_among,

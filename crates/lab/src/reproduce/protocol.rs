@@ -1,6 +1,6 @@
 //! A protocol in words, for reports.
 
-use rectify_data::{Amount, ColdItems, Pick, Protocol, Rounding};
+use rectify_data::{Amount, Cleaning, ColdItems, KCore, Pick, Protocol, Rounding};
 use rectify_eval::Candidates;
 
 /// For instance `per user: 20 % test, 10 % of the rest validation, random; ranked among unseen items`.
@@ -39,6 +39,21 @@ pub(crate) fn describe(protocol: &Protocol, candidates: Candidates) -> String {
     text
 }
 
+/// For instance `users with 20 items and items with 20 users, again and again; `.
+pub(crate) fn describe_cleaning(cleaning: &Cleaning) -> String {
+    let mut text = String::new();
+    if let Some(threshold) = cleaning.rating_above {
+        text.push_str(&format!("ratings above {threshold}; "));
+    }
+    if let Some(least) = cleaning.min_user_items {
+        text.push_str(&format!("users with {least} items or more; "));
+    }
+    if let Some(KCore { users, items }) = cleaning.k_core {
+        text.push_str(&format!("users with {users} items and items with {items} users or more, again and again; "));
+    }
+    text
+}
+
 fn amount(amount: Amount) -> String {
     match amount {
         Amount::Share(share, Rounding::Nearest) => format!("{} %", share * 100.0),
@@ -62,5 +77,11 @@ mod tests {
             describe(&Protocol::de_rrd(), Candidates::Sampled),
             "per user: 1 item test, 1 item of the rest validation, random; ranked among sampled candidates (499 a user)"
         );
+        let cleaning = Cleaning { k_core: Some(KCore { users: 20, items: 5 }), ..Cleaning::default() };
+        assert_eq!(
+            describe_cleaning(&cleaning),
+            "users with 20 items and items with 5 users or more, again and again; "
+        );
+        assert_eq!(describe_cleaning(&Cleaning::default()), "");
     }
 }

@@ -505,4 +505,22 @@ const KINDS: &[Kind] = &[
         },
         open: open_factors,
     },
+    Kind {
+        name: "gcn-cf",
+        by_epochs: true,
+        needs_teacher: false,
+        needs_text: false,
+        resolve: |settings| resolve(settings, teachers::gcn_cf::GcnCfConfig::validate),
+        train: |job| factors(job, teachers::gcn_cf::fit),
+        open: open_factors,
+    },
+    Kind {
+        name: "spectral-cf",
+        by_epochs: true,
+        needs_teacher: false,
+        needs_text: false,
+        resolve: |settings| resolve(settings, teachers::spectral_cf::SpectralCfConfig::validate),
+        train: |job| factors(job, teachers::spectral_cf::fit),
+        open: open_factors,
+    },
 ];

@@ -81,7 +81,10 @@ pub(crate) fn run(
     progress: &mut Progress,
     results: &mut Results,
 ) -> Result<()> {
-    let data = source.load()?;
+    let data = match &plan.cleaning {
+        Some(cleaning) => source.cleaned_by(cleaning).load()?,
+        None => source.load()?,
+    };
     let protocol = plan.protocol.clone().unwrap_or_else(|| source.usual_protocol(&data));
     let mut outcomes: Vec<Outcome> = plan.models.iter().map(|_| Outcome::default()).collect();
     for repeat in 0..plan.seeds {
@@ -122,7 +125,9 @@ pub(crate) fn run(
         }
     }
 
-    let text = |candidates| format!("{}; profile {}", protocol::describe(&protocol, candidates), context.profile);
+    let cleaned = plan.cleaning.as_ref().map(protocol::describe_cleaning).unwrap_or_default();
+    let text =
+        |candidates| format!("{cleaned}{}; profile {}", protocol::describe(&protocol, candidates), context.profile);
     let first = results.records.len();
     let mut pooled: BTreeMap<(&str, &str), Evaluation> = BTreeMap::new();
     for (model, outcome) in plan.models.iter().zip(&outcomes) {
