@@ -17,8 +17,9 @@ use crate::workspace;
 /// Written out rather than derived from the layer, since the arrows are fewer than the layers allow.
 const PACKAGES: &[(&str, u8, &[&str])] = &[
     ("rectify-core", 0, &[]),
+    ("rectify-cuda", 0, &[]),
     ("rectify-data", 1, &["rectify-core"]),
-    ("rectify-tensor", 1, &["rectify-core"]),
+    ("rectify-tensor", 1, &["rectify-core", "rectify-cuda"]),
     ("rectify-eval", 2, &["rectify-core", "rectify-data"]),
     ("rectify-teachers", 2, &["rectify-core", "rectify-data", "rectify-tensor"]),
     ("rectify-distill", 2, &["rectify-core", "rectify-data", "rectify-tensor"]),
@@ -31,7 +32,7 @@ const PACKAGES: &[(&str, u8, &[&str])] = &[
 ];
 
 /// What a technique crate may see; another technique is not among it.
-const TECHNIQUE: &[&str] = &["rectify-core", "rectify-data", "rectify-tensor", "rectify-distill"];
+const TECHNIQUE: &[&str] = &["rectify-core", "rectify-cuda", "rectify-data", "rectify-tensor", "rectify-distill"];
 
 /// The marker of a package that may depend on all below its layer.
 const ANYTHING: &[&str] = &["*"];
@@ -40,8 +41,9 @@ const ANYTHING: &[&str] = &["*"];
 const TENSOR_FREE: &[&str] =
     &["rectify-quantize", "rectify-hashing", "rectify-forest", "rectify-cascade", "rectify-lab"];
 
-/// Dependencies that only `rectify-tensor` may name.
-const TENSOR_ONLY: &[&str] = &["candle", "cudarc", "cudaforge"];
+/// Dependencies that one package alone may name, by how their names begin.
+const OWNED: &[(&str, &str)] =
+    &[("candle", "rectify-tensor"), ("cudarc", "rectify-cuda"), ("cudaforge", "rectify-cuda")];
 
 /// What a library must not contain, and why.
 const FORBIDDEN: &[(&str, &str)] = &[
@@ -71,7 +73,7 @@ pub(crate) fn run() -> Result<ExitCode> {
             "arrows point down only; techniques never import each other; xtask imports nothing of ours",
             arrows(&packages),
         ),
-        ("only rectify-tensor names candle or CUDA", candle(&packages)),
+        ("only rectify-tensor names candle, only rectify-cuda CUDA's driver", owned(&packages)),
         ("without their default features, lab and techniques build no candle", tensor_free(&packages)?),
         ("below layer 4 nothing prints or reads the clock", forbidden(&packages)?),
         ("the test part of a split is unsealed in rectify-eval alone", unseal(&packages)?),
@@ -131,11 +133,11 @@ fn arrows(packages: &[Package]) -> Vec<String> {
     broken
 }
 
-fn candle(packages: &[Package]) -> Vec<String> {
+fn owned(packages: &[Package]) -> Vec<String> {
     let mut broken = Vec::new();
-    for package in packages.iter().filter(|p| p.name != "rectify-tensor") {
+    for package in packages {
         for name in &package.dependencies {
-            if TENSOR_ONLY.iter().any(|tensor| name.starts_with(tensor)) {
+            if OWNED.iter().any(|(begin, owner)| name.starts_with(begin) && package.name != *owner) {
                 broken.push(format!("{} names {name}", package.name));
             }
         }
@@ -243,7 +245,7 @@ mod tests {
         let packages = packages()?;
         assert!(packages.len() >= 7, "cargo metadata sees {} packages", packages.len());
         assert_eq!(arrows(&packages), Vec::<String>::new());
-        assert_eq!(candle(&packages), Vec::<String>::new());
+        assert_eq!(owned(&packages), Vec::<String>::new());
         assert_eq!(forbidden(&packages)?, Vec::<String>::new());
         assert_eq!(unseal(&packages)?, Vec::<String>::new());
         Ok(())
@@ -280,7 +282,7 @@ mod tests {
 
     #[test]
     fn candle_outside_tensor_is_found() {
-        let found = candle(&[package("rectify-teachers", &["candle-nn"]), package("rectify-tensor", &["candle-core"])]);
+        let found = owned(&[package("rectify-teachers", &["candle-nn"]), package("rectify-tensor", &["candle-core"])]);
         assert_eq!(found, ["rectify-teachers names candle-nn"]);
     }
 

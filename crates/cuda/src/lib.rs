@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+
+mod args;
+mod buffer;
+mod compile;
+#[cfg(feature = "emulator")]
+mod emulator;
+mod error;
+mod gpu;
+
+pub use args::Args;
+pub use buffer::{Buffer, Element};
+pub use compile::{Architecture, Source, compile};
+pub use error::GpuError;
+pub use gpu::{Description, Gpu, Kernel, Shape};
