@@ -8,6 +8,7 @@ use cudarc::driver::CudaSlice;
 /// A number that can lie in a [`Buffer`].
 pub trait Element: bytemuck::Pod + Send + Sync {}
 impl Element for f32 {}
+impl Element for f64 {}
 impl Element for u8 {}
 impl Element for u32 {}
 impl Element for u64 {}

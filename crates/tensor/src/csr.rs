@@ -84,6 +84,12 @@ impl Csr {
         (&self.columns[edges.clone()], &self.values[edges])
     }
 
+    /// Offsets, columns and values, as [`new`](Self::new) takes them.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn arrays(&self) -> (&[u64], &[u32], &[f32]) {
+        (&self.offsets, &self.columns, &self.values)
+    }
+
     fn edges(&self) -> kernels::Edges<'_> {
         kernels::Edges { offsets: &self.offsets, columns: &self.columns, values: &self.values }
     }

@@ -11,6 +11,8 @@
 //!   all happens.
 
 mod csr;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod dense;
 mod device;
 mod distinct;

@@ -1,0 +1,410 @@
+//! Every operation on a device against the processor's, on fresh random data around the edges of blocks.
+//!
+//! Where there is a GPU the tests run on it, and on the emulated one too; elsewhere on the emulated one alone. Tolerance: 2·10⁻⁵ of
+//! the largest value, since sums run in another order.
+#![expect(clippy::print_stderr, reason = "a skipped test says why")]
+
+use std::hash::{BuildHasher, RandomState};
+
+use rectify_core::rng::{Rng, Seed};
+use rectify_tensor::cuda::{Architecture, DeviceAdam, DeviceCsr, DevicePairs, Gpu, GpuError, GpuOps, SOURCES, compile};
+use rectify_tensor::kernels::{self, Activation, Op, Pairs};
+use rectify_tensor::{Adam, Csr};
+
+/// Random inputs; the seed is in the message of every assertion.
+struct Inputs {
+    rng: Rng,
+    seed: u64,
+}
+
+impl Inputs {
+    fn fresh() -> Self {
+        let seed = RandomState::new().hash_one("inputs");
+        Self { rng: Seed(seed).at(0, 0), seed }
+    }
+
+    fn normals(&mut self, n: usize) -> Vec<f32> {
+        (0..n).map(|_| self.rng.normal() as f32).collect()
+    }
+
+    fn places(&mut self, n: usize, below: usize) -> Vec<u32> {
+        (0..n).map(|_| self.rng.below(below as u32)).collect()
+    }
+
+    #[track_caller]
+    fn close(&self, what: &str, got: &[f32], want: &[f32]) {
+        assert_eq!(got.len(), want.len(), "{what}, seed {}", self.seed);
+        let scale = want.iter().fold(1e-3f32, |high, x| high.max(x.abs()));
+        for (at, (got, want)) in got.iter().zip(want).enumerate() {
+            let same = (got - want).abs() <= 2e-5 * scale || got == want;
+            assert!(same, "{what} at {at}: {got}, expected {want} (largest {scale}), seed {}", self.seed);
+        }
+    }
+
+    #[track_caller]
+    fn close_sum(&self, what: &str, got: f64, want: f64) {
+        assert!((got - want).abs() <= 2e-5 * want.abs().max(1.0), "{what}: {got}, expected {want}, seed {}", self.seed);
+    }
+}
+
+/// The devices that are there.
+fn devices() -> Vec<GpuOps> {
+    let emulated = Gpu::emulated().inspect_err(|error| eprintln!("skipped on the emulator: {error}"));
+    let real = Gpu::open(0).inspect_err(|error| eprintln!("skipped on a GPU: {error}"));
+    emulated.into_iter().chain(real).map(GpuOps::new).collect()
+}
+
+/// Row counts and widths around the edges of warps and blocks.
+const SHAPES: [(usize, usize); 6] = [(1, 1), (7, 31), (8, 32), (9, 33), (40, 64), (300, 5)];
+
+#[test]
+fn every_kernel_file_becomes_ptx_for_hopper() {
+    for source in SOURCES {
+        match compile(source, Architecture { major: 9, minor: 0 }) {
+            Ok(ptx) => {
+                for kernel in source.kernels {
+                    assert!(ptx.contains(&format!(".entry {kernel}(")), "{}.cu has no kernel {kernel}", source.name);
+                }
+            }
+            Err(GpuError::NoCompiler) => return eprintln!("skipped: {}", GpuError::NoCompiler),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn gathered_rows_and_their_gradients() {
+    for ops in devices() {
+        for (n_rows, dim) in SHAPES {
+            let mut x = Inputs::fresh();
+            let (table, rows) = (x.normals(n_rows * dim), x.places(2 * n_rows + 3, n_rows));
+            let n = rows.len();
+            let mut want = vec![0.0; n * dim];
+            kernels::gather_rows(&table, dim, &rows, &mut want);
+            let places = ops.places(&rows, n_rows).unwrap();
+            let mut out = ops.gpu().zeros(n * dim).unwrap();
+            ops.gather_rows(&ops.gpu().upload(&table).unwrap(), dim, &places, &mut out).unwrap();
+            assert_eq!(ops.gpu().download(&out).unwrap(), want);
+
+            let grads = x.normals(n * dim);
+            let mut want = vec![0.0; n_rows * dim];
+            kernels::scatter_add_rows(&grads, dim, &rows, &mut want);
+            let groups = ops.groups(&rows, n_rows).unwrap();
+            let mut out = ops.gpu().zeros(n_rows * dim).unwrap();
+            ops.sum_groups(&ops.gpu().upload(&grads).unwrap(), dim, &groups, &mut out).unwrap();
+            x.close("gradient", &ops.gpu().download(&out).unwrap(), &want);
+        }
+    }
+}
+
+/// Adam by its definition, in double precision.
+fn adam(w: &mut [f64], m: &mut [f64], v: &mut [f64], g: &[f64], a: &Adam, t: i32) {
+    for (((w, m), v), g) in w.iter_mut().zip(m).zip(v).zip(g) {
+        let g = g + a.weight_decay * *w;
+        *m = a.beta1 * *m + (1.0 - a.beta1) * g;
+        *v = a.beta2 * *v + (1.0 - a.beta2) * g * g;
+        let (m, v) = (*m / (1.0 - a.beta1.powi(t)), *v / (1.0 - a.beta2.powi(t)));
+        *w -= a.learning_rate * m / (v.sqrt() + a.epsilon);
+    }
+}
+
+#[test]
+fn adam_on_all_rows_on_some_and_on_all_with_some_gradients() {
+    let config = Adam { learning_rate: 0.01, weight_decay: 0.02, ..Adam::default() };
+    for ops in devices() {
+        for (n_rows, dim) in SHAPES {
+            let mut x = Inputs::fresh();
+            let start = x.normals(n_rows * dim);
+            let some: Vec<u32> = (0..n_rows as u32).rev().filter(|row| row % 3 == 0).collect();
+            for way in ["dense", "rows", "table"] {
+                let mut param = DeviceAdam::new(&ops, &start).unwrap();
+                let double = |x: &[f32]| x.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
+                let (mut w, mut m, mut v) = (double(&start), vec![0.0; start.len()], vec![0.0; start.len()]);
+                for t in 1..=3 {
+                    let rows: Vec<u32> = if way == "dense" { (0..n_rows as u32).collect() } else { some.clone() };
+                    let grads = x.normals(rows.len() * dim);
+                    let on_device = ops.gpu().upload(&grads).unwrap();
+                    match way {
+                        "dense" => ops.adam_dense(&mut param, &config, &on_device).unwrap(),
+                        "rows" => {
+                            let places = ops.places(&rows, n_rows).unwrap();
+                            ops.adam_rows(&mut param, &config, dim, &places, &on_device).unwrap();
+                        }
+                        _ => {
+                            let slots = ops.slots(&rows, n_rows).unwrap();
+                            ops.adam_table(&mut param, &config, dim, &slots, &on_device).unwrap();
+                        }
+                    }
+                    for row in 0..n_rows {
+                        let at = row * dim..(row + 1) * dim;
+                        let slot = rows.iter().position(|r| *r as usize == row);
+                        let g = match slot {
+                            Some(slot) => double(&grads[slot * dim..(slot + 1) * dim]),
+                            None if way == "rows" => continue,
+                            None => vec![0.0; dim],
+                        };
+                        adam(&mut w[at.clone()], &mut m[at.clone()], &mut v[at], &g, &config, t);
+                    }
+                }
+                let single = |x: &[f64]| x.iter().map(|x| *x as f32).collect::<Vec<_>>();
+                let ([got_w, got_m, got_v], steps) = param.download(&ops).unwrap();
+                assert_eq!(steps, 3);
+                x.close(&format!("{way}, values"), &got_w, &single(&w));
+                x.close(&format!("{way}, first moments"), &got_m, &single(&m));
+                x.close(&format!("{way}, second moments"), &got_v, &single(&v));
+            }
+        }
+    }
+}
+
+#[test]
+fn bpr_and_its_gradients() {
+    for ops in devices() {
+        for (n, dim) in SHAPES {
+            let mut x = Inputs::fresh();
+            let (n_users, n_items) = (n.div_ceil(2), n + 2);
+            let (users, items) = (x.normals(n_users * dim), x.normals(n_items * dim));
+            let [u, i, j] = [x.places(n, n_users), x.places(n, n_items), x.places(n, n_items)];
+            let (mut d_users, mut d_items) = (vec![0.0; users.len()], vec![0.0; items.len()]);
+            let pairs = Pairs {
+                users: &u,
+                positives: &i,
+                negatives: &j,
+                user_slots: &u,
+                positive_slots: &i,
+                negative_slots: &j,
+            };
+            let want = kernels::bpr(&users, &items, dim, &pairs, 0.3, 0.01, &mut d_users, &mut d_items);
+
+            let gpu = ops.gpu();
+            let pairs = DevicePairs::new(&ops, [&u, &i, &j], n_users, n_items).unwrap();
+            let (on_users, on_items) = (gpu.upload(&users).unwrap(), gpu.upload(&items).unwrap());
+            let (mut got_users, mut got_items) = (gpu.zeros(users.len()).unwrap(), gpu.zeros(items.len()).unwrap());
+            let mut run =
+                || ops.bpr(&on_users, &on_items, dim, &pairs, 0.3, 0.01, &mut got_users, &mut got_items).unwrap();
+            let loss = run();
+            assert_eq!(loss.to_bits(), run().to_bits(), "the same bits each time, seed {}", x.seed);
+            x.close_sum("loss", loss, want);
+            x.close("users", &gpu.download(&got_users).unwrap(), &d_users);
+            x.close("items", &gpu.download(&got_items).unwrap(), &d_items);
+        }
+    }
+}
+
+#[test]
+fn losses_of_numbers() {
+    for ops in devices() {
+        for n in [1usize, 255, 256, 257, 5000] {
+            let mut x = Inputs::fresh();
+            let logits: Vec<f32> = x.normals(n).iter().map(|z| 20.0 * z).collect();
+            let targets: Vec<f32> = x.places(n, 11).iter().map(|t| *t as f32 / 10.0).collect();
+            let gpu = ops.gpu();
+            let (z, t) = (gpu.upload(&logits).unwrap(), gpu.upload(&targets).unwrap());
+            let (mut want, mut d) = (vec![0.0; n], gpu.zeros(n).unwrap());
+            let loss = kernels::bce_with_logits(&logits, &targets, 0.5, &mut want);
+            x.close_sum("cross-entropy", ops.bce_with_logits(&z, &t, 0.5, &mut d).unwrap(), loss);
+            x.close("cross-entropy", &gpu.download(&d).unwrap(), &want);
+            let loss = kernels::hinge(&logits, 1.0, 0.5, &mut want);
+            x.close_sum("hinge", ops.hinge(&z, 1.0, 0.5, &mut d).unwrap(), loss);
+            x.close("hinge", &gpu.download(&d).unwrap(), &want);
+            let sum: f64 = logits.iter().map(|z| f64::from(*z)).sum();
+            assert!((ops.sum(&z).unwrap() - sum).abs() < 1e-9 * n as f64, "seed {}", x.seed);
+        }
+    }
+}
+
+#[test]
+fn lists_of_users() {
+    for ops in devices() {
+        for (n_lists, dim) in SHAPES {
+            let mut x = Inputs::fresh();
+            let (n_users, n_items, len) = (n_lists + 1, 2 * n_lists, 1 + dim % 7);
+            let (users, items) = (x.normals(n_users * dim), x.normals(n_items * dim));
+            let (places, slots) = (x.places(n_lists, n_users), x.places(n_lists * len, n_items));
+            let mut want = vec![0.0; n_lists * len];
+            kernels::list_dots(&users, &items, dim, &places, &slots, &mut want);
+            let gpu = ops.gpu();
+            let (on_users, on_items) = (gpu.upload(&users).unwrap(), gpu.upload(&items).unwrap());
+            let (places, slots) = (ops.places(&places, n_users).unwrap(), ops.places(&slots, n_items).unwrap());
+            let mut out = gpu.zeros(n_lists * len).unwrap();
+            ops.list_dots(&on_users, &on_items, dim, &places, &slots, &mut out).unwrap();
+            x.close("products", &gpu.download(&out).unwrap(), &want);
+        }
+    }
+}
+
+#[test]
+fn suffix_sums_of_exponentials_and_their_gradients() {
+    for ops in devices() {
+        for (k, l) in [(1, 0), (1, 1), (31, 40), (32, 32), (33, 1), (40, 40), (70, 0), (100, 33)] {
+            let mut x = Inputs::fresh();
+            let rows = 9;
+            let scaled = |x: Vec<f32>| x.iter().map(|x| 5.0 * x).collect::<Vec<_>>();
+            let (a, b) = (scaled(x.normals(rows * k)), scaled(x.normals(rows * l)));
+            let mut want = vec![0.0; rows * k];
+            kernels::suffix_log_sum_exp(&a, &b, (k, l), &mut want);
+            let gpu = ops.gpu();
+            let (on_a, on_b) = (gpu.upload(&a).unwrap(), gpu.upload(&b).unwrap());
+            let mut out = gpu.zeros(rows * k).unwrap();
+            ops.suffix_log_sum_exp(&on_a, &on_b, (k, l), &mut out).unwrap();
+            x.close(&format!("sums, K {k}, L {l}"), &gpu.download(&out).unwrap(), &want);
+
+            let d_out = x.normals(rows * k);
+            let (mut want_a, mut want_b) = (vec![0.0; rows * k], vec![0.0; rows * l]);
+            kernels::suffix_log_sum_exp_backward((&a, &b, &want), (k, l), &d_out, &mut want_a, &mut want_b);
+            let (mut d_a, mut d_b) = (gpu.zeros(rows * k).unwrap(), gpu.zeros(rows * l).unwrap());
+            let on_d = gpu.upload(&d_out).unwrap();
+            ops.suffix_log_sum_exp_backward((&on_a, &on_b, &out), (k, l), &on_d, &mut d_a, &mut d_b).unwrap();
+            x.close("d_a", &gpu.download(&d_a).unwrap(), &want_a);
+            x.close("d_b", &gpu.download(&d_b).unwrap(), &want_b);
+        }
+    }
+}
+
+#[test]
+fn cross_entropy_of_softmax_laws() {
+    for ops in devices() {
+        for (rows, width) in SHAPES {
+            let mut x = Inputs::fresh();
+            let (student, teacher) = (x.normals(rows * width), x.normals(rows * width));
+            let mut want = vec![0.0; rows * width];
+            let loss = kernels::softmax_cross_entropy(&student, &teacher, width, 0.7, &mut want);
+            let gpu = ops.gpu();
+            let (s, t) = (gpu.upload(&student).unwrap(), gpu.upload(&teacher).unwrap());
+            let mut d = gpu.zeros(rows * width).unwrap();
+            x.close_sum("loss", ops.softmax_cross_entropy(&s, &t, width, 0.7, &mut d).unwrap(), loss);
+            x.close("gradient", &gpu.download(&d).unwrap(), &want);
+        }
+    }
+}
+
+#[test]
+fn chosen_codewords_and_slopes_straight_through() {
+    for ops in devices() {
+        for (n, n_codewords) in [(1, 1), (9, 31), (8, 32), (20, 256), (5, 300)] {
+            let mut x = Inputs::fresh();
+            let dim = 17;
+            // Few values, so that many are equal.
+            let similarity: Vec<f32> = x.places(n * n_codewords, 9).iter().map(|v| *v as f32 / 2.0).collect();
+            let codebook = x.normals(n_codewords * dim);
+            let (mut want_codes, mut want) = (vec![0; n], vec![0.0; n * dim]);
+            kernels::select_codes(&similarity, &codebook, (n_codewords, dim), &mut want_codes, &mut want);
+            let gpu = ops.gpu();
+            let (on_similarity, on_codebook) = (gpu.upload(&similarity).unwrap(), gpu.upload(&codebook).unwrap());
+            let (mut codes, mut out) = (gpu.zeros(n).unwrap(), gpu.zeros(n * dim).unwrap());
+            ops.select_codes(&on_similarity, &on_codebook, (n_codewords, dim), &mut codes, &mut out).unwrap();
+            assert_eq!(gpu.download(&codes).unwrap(), want_codes, "seed {}", x.seed);
+            assert_eq!(gpu.download(&out).unwrap(), want, "seed {}", x.seed);
+
+            let slopes = x.normals(n * n_codewords);
+            let (mut spent, mut want) = (similarity.clone(), slopes.clone());
+            kernels::straight_through(&mut spent, n_codewords, 0.4, &mut want);
+            let mut d = gpu.upload(&slopes).unwrap();
+            ops.straight_through(&on_similarity, n_codewords, 0.4, &mut d).unwrap();
+            x.close("straight through", &gpu.download(&d).unwrap(), &want);
+        }
+    }
+}
+
+#[test]
+fn sparse_times_dense_both_ways() {
+    for ops in devices() {
+        for (n_rows, dim) in SHAPES {
+            let mut x = Inputs::fresh();
+            let n_columns = n_rows + 5;
+            let degrees = x.places(n_rows, 12);
+            let offsets: Vec<u64> = std::iter::once(0)
+                .chain(degrees.iter().scan(0, |sum, degree| {
+                    *sum += u64::from(*degree);
+                    Some(*sum)
+                }))
+                .collect();
+            let n_edges = *offsets.last().unwrap() as usize;
+            let matrix = Csr::new(n_columns, offsets, x.places(n_edges, n_columns), x.normals(n_edges)).unwrap();
+            let dense = x.normals(n_columns * dim);
+            let gpu = ops.gpu();
+            let (a, on_dense) = (DeviceCsr::new(&ops, &matrix).unwrap(), gpu.upload(&dense).unwrap());
+
+            let mut want = vec![0.0; n_rows * dim];
+            matrix.spmm(&dense, dim, &mut want);
+            let mut out = gpu.zeros(n_rows * dim).unwrap();
+            ops.spmm(&a, &on_dense, dim, &mut out).unwrap();
+            x.close("all rows", &gpu.download(&out).unwrap(), &want);
+
+            let rows: Vec<u32> = (0..n_rows as u32).rev().step_by(2).collect();
+            let mut want = vec![0.0; rows.len() * dim];
+            matrix.spmm_rows(&rows, &dense, dim, &mut want);
+            let mut out = gpu.zeros(rows.len() * dim).unwrap();
+            ops.spmm_rows(&a, &ops.places(&rows, n_rows).unwrap(), &on_dense, dim, &mut out).unwrap();
+            x.close("some rows", &gpu.download(&out).unwrap(), &want);
+
+            let (g, start) = (x.normals(rows.len() * dim), x.normals(n_columns * dim));
+            let mut want = start.clone();
+            matrix.spmm_rows_backward(&rows, &g, dim, &mut want);
+            let transposed = DeviceCsr::new(&ops, matrix.transpose()).unwrap();
+            let slots = ops.slots(&rows, n_rows).unwrap();
+            let mut dx = gpu.upload(&start).unwrap();
+            ops.spmm_rows_backward(&transposed, &slots, &gpu.upload(&g).unwrap(), dim, &mut dx).unwrap();
+            x.close("backward", &gpu.download(&dx).unwrap(), &want);
+        }
+    }
+}
+
+#[test]
+fn matrix_products_of_every_transposition() {
+    for ops in devices() {
+        for (m, n, k) in [(1, 1, 1), (3, 70, 5), (64, 64, 16), (65, 63, 17), (130, 20, 33), (5, 4, 0)] {
+            for (op_a, op_b) in [
+                (Op::Plain, Op::Plain),
+                (Op::Transposed, Op::Plain),
+                (Op::Plain, Op::Transposed),
+                (Op::Transposed, Op::Transposed),
+            ] {
+                let mut x = Inputs::fresh();
+                let (a, b, c) = (x.normals(m * k), x.normals(k * n), x.normals(m * n));
+                let gpu = ops.gpu();
+                let (on_a, on_b) = (gpu.upload(&a).unwrap(), gpu.upload(&b).unwrap());
+                for beta in [0.0, 0.5] {
+                    let mut want = c.clone();
+                    kernels::gemm((m, n, k), 1.5, &a, op_a, &b, op_b, beta, &mut want);
+                    let mut out = gpu.upload(&c).unwrap();
+                    ops.gemm((m, n, k), 1.5, &on_a, op_a, &on_b, op_b, beta, &mut out).unwrap();
+                    x.close(&format!("{m} {n} {k} {op_a:?} {op_b:?}"), &gpu.download(&out).unwrap(), &want);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn ends_of_layers() {
+    let activations = [Activation::Identity, Activation::Relu, Activation::Sigmoid, Activation::Tanh];
+    for ops in devices() {
+        for (rows, width) in SHAPES {
+            for activation in activations {
+                let mut x = Inputs::fresh();
+                let (z, bias, slopes) = (x.normals(rows * width), x.normals(width), x.normals(rows * width));
+                let gpu = ops.gpu();
+                let (mut want, mut y) = (z.clone(), gpu.upload(&z).unwrap());
+                kernels::bias_act(&mut want, &bias, activation);
+                ops.bias_act(&mut y, &gpu.upload(&bias).unwrap(), activation).unwrap();
+                x.close("forward", &gpu.download(&y).unwrap(), &want);
+                let (mut d_want, mut d) = (slopes.clone(), gpu.upload(&slopes).unwrap());
+                kernels::activation_backward(&want, &mut d_want, activation);
+                ops.activation_backward(&y, &mut d, activation).unwrap();
+                x.close("backward", &gpu.download(&d).unwrap(), &d_want);
+                let (mut sums_want, mut sums) = (bias.clone(), gpu.upload(&bias).unwrap());
+                kernels::column_sums_add(&slopes, &mut sums_want);
+                ops.column_sums_add(&gpu.upload(&slopes).unwrap(), &mut sums).unwrap();
+                x.close("column sums", &gpu.download(&sums).unwrap(), &sums_want);
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "place 5 at 1 is not below 5")]
+fn a_place_out_of_range_is_refused_before_it_reaches_the_device() {
+    let Some(ops) = devices().pop() else { panic!("place 5 at 1 is not below 5: nothing to test on") };
+    let _ = ops.places(&[0, 5], 5);
+}
