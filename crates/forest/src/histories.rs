@@ -7,7 +7,7 @@ use crate::HistoryError;
 /// Items of each user, newest first: the queries of a forest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histories {
-    offsets: Vec<usize>,
+    offsets: Vec<u64>,
     items: Vec<ItemId>,
 }
 
@@ -17,7 +17,7 @@ impl Histories {
         let (mut offsets, mut items) = (vec![0], Vec::new());
         for row in rows {
             items.extend_from_slice(row.as_ref());
-            offsets.push(items.len());
+            offsets.push(items.len() as u64);
         }
         Self { offsets, items }
     }
@@ -50,7 +50,34 @@ impl Histories {
     /// If there is no such user.
     #[must_use]
     pub fn of(&self, user: UserId) -> &[ItemId] {
-        &self.items[self.offsets[user.index()]..self.offsets[user.index() + 1]]
+        self.row(user.index())
+    }
+
+    fn row(&self, user: usize) -> &[ItemId] {
+        &self.items[self.offsets[user] as usize..self.offsets[user + 1] as usize]
+    }
+
+    pub(crate) fn offsets(&self) -> &[u64] {
+        &self.offsets
+    }
+
+    pub(crate) fn items(&self) -> &[ItemId] {
+        &self.items
+    }
+
+    /// Wraps what [`offsets`](Self::offsets) and [`items`](Self::items) gave; `Err` is the first position that does not rise from 0 to
+    /// the number of items.
+    pub(crate) fn from_parts(offsets: Vec<u64>, items: Vec<ItemId>) -> Result<Self, usize> {
+        if offsets.first() != Some(&0) {
+            return Err(0);
+        }
+        if let Some(at) = offsets.windows(2).position(|w| w[1] < w[0]) {
+            return Err(at + 1);
+        }
+        if offsets[offsets.len() - 1] != items.len() as u64 {
+            return Err(offsets.len() - 1);
+        }
+        Ok(Self { offsets, items })
     }
 
     /// Fails unless every item is below `n_items`.
@@ -58,9 +85,8 @@ impl Histories {
     /// # Errors
     /// [`HistoryError::UnknownItem`].
     pub fn check(&self, n_items: usize) -> Result<(), HistoryError> {
-        let row = |user: usize| &self.items[self.offsets[user]..self.offsets[user + 1]];
         for user in 0..self.n_users() {
-            if let Some(&item) = row(user).iter().find(|item| item.index() >= n_items) {
+            if let Some(&item) = self.row(user).iter().find(|item| item.index() >= n_items) {
                 return Err(HistoryError::UnknownItem { user: UserId(user as u32), item, n_items });
             }
         }

@@ -44,6 +44,7 @@ impl Default for SearchConfig {
     }
 }
 
+/// What a file says of a forest beside its arrays.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
@@ -163,6 +164,43 @@ impl ForestIndex {
         Ok(n_scored)
     }
 
+    fn config(&self) -> Config {
+        Config {
+            n_items: self.last().tree().n_items(),
+            n_trees: self.trees.len(),
+            search: self.search,
+            shape: self.last().network().shape().clone(),
+        }
+    }
+
+    /// Leaf codes of each tree.
+    fn leaf_codes(&self) -> Vec<Vec<u32>> {
+        self.trees.iter().map(|tree| tree.tree().leaf_codes()).collect()
+    }
+
+    /// Adds all arrays to an artifact whose configuration holds this one's.
+    fn write_into<'a>(&'a self, writer: &mut ArtifactWriter<'a>, codes: &'a [Vec<u32>]) {
+        for (t, (tree, codes)) in self.trees.iter().zip(codes).enumerate() {
+            writer.array(&format!("tree{t}/{LEAF_CODES}"), &[codes.len()], codes);
+            tree.network().write_into(writer, &format!("tree{t}"));
+        }
+    }
+
+    /// Maps what [`write_into`](Self::write_into) wrote, and checks it.
+    fn read_from(artifact: &Artifact, config: Config) -> Result<Self, ArtifactError> {
+        let Config { n_items, n_trees, search, shape } = config;
+        let mut trees = Vec::new();
+        for t in 0..n_trees {
+            let tree = Tree::read_from(artifact, &format!("tree{t}/{LEAF_CODES}"), n_items)?;
+            let network = Network::read_from(artifact, &format!("tree{t}"), &shape, tree.layout().n_nodes())?;
+            let pair = TreeModel::new(tree, network);
+            trees.push(pair.map_err(|error| artifact.field_error(&format!("tree{t}"), error.to_string()))?);
+        }
+        let index = Self::new(trees, search).map_err(|error| artifact.field_error("n_trees", error.to_string()))?;
+        artifact.reject(index.validate())?;
+        Ok(index)
+    }
+
     /// The candidates of all trees, ascending, each once; `each` sees those of each tree.
     fn collect(
         &self,
@@ -234,30 +272,17 @@ impl Index for ForestIndex {
     }
 
     fn save(&self, path: &Path, overwrite: Overwrite) -> Result<(), ArtifactError> {
-        let codes: Vec<Vec<u32>> = self.trees.iter().map(|tree| tree.tree().leaf_codes()).collect();
-        let (n_items, n_trees) = (Retriever::n_items(self), self.trees.len());
+        let codes = self.leaf_codes();
         let mut writer = ArtifactWriter::new(KIND, VERSION);
-        writer.config(&Config { n_items, n_trees, search: self.search, shape: self.last().network().shape().clone() });
-        for (t, (tree, codes)) in self.trees.iter().zip(&codes).enumerate() {
-            writer.array(&format!("tree{t}/{LEAF_CODES}"), &[n_items], codes);
-            tree.network().write_into(&mut writer, &format!("tree{t}"));
-        }
+        writer.config(&self.config());
+        self.write_into(&mut writer, &codes);
         writer.save(path, overwrite)
     }
 
     fn open(path: &Path) -> Result<Self, ArtifactError> {
         let artifact = Artifact::open(path, KIND, VERSION)?;
-        let Config { n_items, n_trees, search, shape } = artifact.config()?;
-        let mut trees = Vec::new();
-        for t in 0..n_trees {
-            let tree = Tree::read_from(&artifact, &format!("tree{t}/{LEAF_CODES}"), n_items)?;
-            let network = Network::read_from(&artifact, &format!("tree{t}"), &shape, tree.layout().n_nodes())?;
-            let pair = TreeModel::new(tree, network);
-            trees.push(pair.map_err(|error| artifact.field_error(&format!("tree{t}"), error.to_string()))?);
-        }
-        let index = Self::new(trees, search).map_err(|error| artifact.field_error("n_trees", error.to_string()))?;
-        artifact.reject(index.validate())?;
-        Ok(index)
+        let config = artifact.config()?;
+        Self::read_from(&artifact, config)
     }
 
     fn validate(&self) -> Vec<Violation> {
@@ -297,5 +322,6 @@ impl<S: Scorer<Query = [ItemId]>> Retriever for Discriminated<'_, S> {
     }
 }
 
+mod for_users;
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,11 @@
 //! Laws of searches, on random models: the shared battery, limits, and discriminators.
 
 use rectify_core::rng::Seed;
-use rectify_core::{Exhaustive, testing};
+use rectify_core::{Exhaustive, UserId, testing};
 
 use super::*;
 use crate::model::tests::{odd_shape, random_network};
+use crate::{ForUsers, Histories};
 
 fn pair(n_items: usize, seed: u64) -> TreeModel {
     let tree = Tree::random(n_items, Seed(seed)).unwrap();
@@ -125,6 +126,22 @@ fn trees_that_make_no_forest_are_refused() {
     assert!(message(vec![pair(3, 1), other], 1).starts_with("the model of tree 1 has another shape"));
     let error = TreeModel::new(tree, random_network(&shape, 4, 1).0).unwrap_err().to_string();
     assert_eq!(error, "the model has embeddings of 4 nodes, the tree has 6");
+}
+
+#[test]
+fn a_forest_for_users_conforms() {
+    let histories = Histories::from_rows(queries(45));
+    let users = ForUsers::new(forest(45, 2, 45), histories);
+    let ids: Vec<UserId> = (0..5).map(UserId).collect();
+    let ids: Vec<&UserId> = ids.iter().collect();
+    testing::scorer(&users, &ids);
+    testing::retriever(&users, &ids, &testing::Oracle::scorer(&users));
+    testing::index(&users, &ids);
+    testing::scorer_refuses(&users, &UserId(5));
+    testing::retriever_refuses(&users, &UserId(0), &UserId(5));
+    let wrong = ForUsers::new(forest(45, 1, 45), Histories::from_rows([vec![ItemId(45)]]));
+    assert_eq!(wrong.validate()[0].problem, "the history of user 0 holds item 45, expected ids below 45");
+    assert_eq!(Histories::from_parts(vec![0, 2, 1], vec![ItemId(0)]), Err(2));
 }
 
 #[test]

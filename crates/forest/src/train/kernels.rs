@@ -141,12 +141,17 @@ fn attend_backward_body<const FMA: bool>(
         for (((z, slope), out), sums) in z.chunks_exact_mut(columns).zip(slope).zip(out).zip(sums.iter_mut()) {
             let [mut d_slope, mut d_out] = *sums;
             for (z, d) in z.as_chunks_mut::<LANES>().0.iter_mut().zip(d) {
+                // One choice at a time: choices in pairs are compiled as branches.
+                let (mut above, mut below, mut factor) = ([0.0; LANES], [0.0; LANES], [*slope; LANES]);
                 for l in 0..LANES {
-                    let (x, g) = (z[l], d[l] * out);
-                    let (below, factor) = if x > 0.0 { (0.0, 1.0) } else { (x, *slope) };
-                    d_out[l] = mul_add::<FMA>(d[l], factor * x, d_out[l]);
-                    d_slope[l] = mul_add::<FMA>(g, below, d_slope[l]);
-                    z[l] = g * factor;
+                    above[l] = z[l].max(0.0);
+                    below[l] = z[l].min(0.0);
+                    factor[l] = if z[l] > 0.0 { 1.0 } else { factor[l] };
+                }
+                for l in 0..LANES {
+                    d_out[l] = mul_add::<FMA>(d[l], mul_add::<FMA>(*slope, below[l], above[l]), d_out[l]);
+                    d_slope[l] = mul_add::<FMA>(d[l] * out, below[l], d_slope[l]);
+                    z[l] = d[l] * out * factor[l];
                 }
             }
             *sums = [d_slope, d_out];
@@ -257,8 +262,8 @@ fn norm_backward_body<const FMA: bool>(
         for j in 0..width {
             let x = (z[j] - n.mean[j]) * n.inverse[j];
             let y = mul_add::<FMA>(n.scale[j], x, n.shift[j]);
-            let (below, factor) = if y > 0.0 { (0.0, 1.0) } else { (y, n.slope[j]) };
-            d_slope[j] = mul_add::<FMA>(d[j], below, d_slope[j]);
+            let factor = if y > 0.0 { 1.0 } else { n.slope[j] };
+            d_slope[j] = mul_add::<FMA>(d[j], y.min(0.0), d_slope[j]);
             d[j] *= factor;
             d_shift[j] += d[j];
             d_scale[j] = mul_add::<FMA>(d[j], x, d_scale[j]);

@@ -11,14 +11,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rectify_core::artifact::{Overwrite, write_atomically};
+use rectify_core::as_u32s;
 use rectify_core::rng::Seed;
-use rectify_data::{Holdout, Interactions, WordCounts};
+use rectify_data::{Holdout, Interactions, Ragged, WordCounts};
 use rectify_tensor::train::{Checkpoint, EpochRecord, Event, FitConfig, Observer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::progress::Progress;
-use super::registry::{Answers, Job, Kind, Model};
+use super::registry::{Answers, Beside, Job, Kind, Model};
 use crate::measure::{self, Stopwatch};
 use crate::record::tidy;
 
@@ -51,6 +52,8 @@ pub(crate) struct Recipe<'a> {
     pub(crate) teacher: Option<(&'a str, &'a dyn Model)>,
     /// The words that it learns from.
     pub(crate) text: Option<&'a WordCounts>,
+    /// What else it learns from.
+    pub(crate) beside: Beside<'a>,
 }
 
 /// Measures the model of some epochs on the test part, for the record alone.
@@ -114,6 +117,12 @@ impl Recipe<'_> {
         if let Some(text) = self.text {
             made_of["text"] = digest_text(text).into();
         }
+        if let Some(categories) = self.beside.categories {
+            made_of["categories"] = digest_rows(categories.rows()).into();
+        }
+        if let Some(users) = self.beside.training_users {
+            made_of["training_users"] = digest_rows(&Ragged::from_rows([as_u32s(users)])).into();
+        }
         // Validation shapes a model only through the epoch that is kept.
         if self.kind.by_epochs {
             made_of["training"] = json!({
@@ -144,6 +153,17 @@ fn digest(data: &Interactions) -> String {
     }
     for time in data.all_times().into_iter().flatten() {
         hasher.update(&time.to_le_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+fn digest_rows(rows: &Ragged<u32>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for offset in rows.offsets() {
+        hasher.update(&offset.to_le_bytes());
+    }
+    for value in rows.values() {
+        hasher.update(&value.to_le_bytes());
     }
     hasher.finalize().to_hex().to_string()
 }
@@ -241,6 +261,7 @@ impl Cache {
                 seed: Seed(recipe.seed),
                 teacher: recipe.teacher.map(|(_, model)| model),
                 text: recipe.text,
+                beside: recipe.beside,
                 validate: &mut measure,
                 observer: &mut observer,
                 path: &path,

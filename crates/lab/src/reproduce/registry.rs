@@ -2,6 +2,7 @@
 
 mod bits;
 mod codes;
+mod trees;
 
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use anyhow::{Context, Result};
 use rectify_core::artifact::Overwrite;
 use rectify_core::rng::Seed;
 use rectify_core::{Hidden, Index, ItemId, QueryError, Retriever, Scorer, Teacher, UserId};
-use rectify_data::{Interactions, WordCounts};
+use rectify_data::{Categories, Interactions, WordCounts};
 use rectify_distill::Distillation;
 use rectify_teachers::dssm::{self, DssmConfig};
 use rectify_teachers::mf::{self, MfConfig};
@@ -112,6 +113,15 @@ impl Teacher for TeacherOf<'_> {
 /// A validation metric of the model of the moment.
 pub(crate) type Validate<'a> = dyn FnMut(Answers<'_>) -> Result<f64> + 'a;
 
+/// What the data set and its split tell beside the interactions; nothing for kinds that [have no use for it](Kind::looks_beside).
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Beside<'a> {
+    /// Categories of items, if there are any.
+    pub(crate) categories: Option<&'a Categories>,
+    /// Users whose whole rows are samples, where users were split.
+    pub(crate) training_users: Option<&'a [UserId]>,
+}
+
 /// One training.
 pub(crate) struct Job<'a> {
     pub(crate) train: &'a Interactions,
@@ -124,6 +134,8 @@ pub(crate) struct Job<'a> {
     pub(crate) teacher: Option<&'a dyn Model>,
     /// There if and only if the kind [needs it](Kind::needs_text).
     pub(crate) text: Option<&'a WordCounts>,
+    /// What the data set and its split tell beside the interactions.
+    pub(crate) beside: Beside<'a>,
     pub(crate) validate: &'a mut Validate<'a>,
     pub(crate) observer: &'a mut dyn Observer,
     /// Where the model is saved.
@@ -150,6 +162,11 @@ impl Kind {
         (self.resolve)(settings).map_err(|problem| refusal::input(format!("settings of {}: {problem}", self.name)))
     }
 
+    /// Whether it learns from categories, and from some users alone where users were split.
+    pub(crate) fn looks_beside(&self) -> bool {
+        trees::KINDS.iter().any(|kind| kind.name == self.name)
+    }
+
     /// Trains and saves; a report if it learns by epochs.
     pub(crate) fn train(&self, job: Job<'_>) -> Result<Option<FitReport>> {
         (self.train)(job).with_context(|| format!("training {}", self.name))
@@ -163,7 +180,7 @@ impl Kind {
 
 /// The kind of that name.
 pub(crate) fn find(name: &str) -> Result<&'static Kind> {
-    let all = || KINDS.iter().chain(codes::KINDS).chain(bits::KINDS);
+    let all = || KINDS.iter().chain(codes::KINDS).chain(bits::KINDS).chain(trees::KINDS);
     let known: Vec<&str> = all().map(|kind| kind.name).collect();
     all().find(|kind| kind.name == name).ok_or_else(|| refusal::input(suggest::unknown("kind of model", name, &known)))
 }

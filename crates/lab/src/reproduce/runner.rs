@@ -14,7 +14,7 @@ use super::experiment::PostRank;
 use super::outcome::{ListCost, Outcome, records};
 use super::plan::{Plan, PlannedModel, merge};
 use super::progress::Progress;
-use super::registry::{self, Answers, Kind};
+use super::registry::{self, Answers, Beside, Kind};
 use super::{claims, protocol};
 use crate::measure::Stopwatch;
 use crate::record::{Epoch, Results, Run, Trial, Validation, tidy};
@@ -115,6 +115,11 @@ pub(crate) fn run(
                     None => None,
                 },
                 text,
+                beside: if kind.looks_beside() {
+                    Beside { categories: data.categories.as_ref(), training_users: split.training_users.as_deref() }
+                } else {
+                    Beside::default()
+                },
                 split: full.as_ref().map_or(&split, |full| full),
                 searched: &split,
                 seed: context.first_seed + u64::from(repeat),
@@ -190,6 +195,8 @@ struct One<'a> {
     second: Option<(&'a PostRank, &'a Made)>,
     /// The words of items, for kinds that learn from them.
     text: Option<&'a WordCounts>,
+    /// What else the data tell, for kinds that look.
+    beside: Beside<'a>,
     /// What the reported model is trained on.
     split: &'a Split,
     /// What settings and epochs are chosen on.
@@ -367,6 +374,7 @@ impl One<'_> {
             seed: self.seed,
             teacher: None,
             text: self.text,
+            beside: self.beside,
         };
         let measure = |model: Answers<'_>| self.validate(model);
         let epochs = if reported { training.test_at.as_deref().unwrap_or_default() } else { &[] };
@@ -389,6 +397,7 @@ impl One<'_> {
             seed: self.seed,
             teacher: None,
             text: self.text,
+            beside: self.beside,
         };
         let epochs = training.test_at.as_deref().unwrap_or_default();
         let label = if chosen.is_some() { format!("{label} refit") } else { label.to_owned() };
