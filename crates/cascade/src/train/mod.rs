@@ -1,0 +1,159 @@
+//! Training of a cascade.
+
+mod pass;
+mod targets;
+
+use rectify_core::rng::Seed;
+use rectify_core::{Scorer, UserId};
+use rectify_data::Interactions;
+use rectify_tensor::train::{self, EpochStats, FitConfig, FitReport, Observer, Step, TrainError};
+use rectify_tensor::{DenseKey, Init, ParamStore, RowsKey};
+
+use self::pass::Pass;
+use self::targets::Samples;
+use crate::network::input_dim;
+use crate::{CascadeError, CascadeIndex, CascadeParts, FitError, HdnConfig, ModuleParts};
+
+/// Measures a cascade on held-out data; higher is better. Its errors come back inside [`TrainError::Model`].
+pub type Validate<'a> = &'a mut dyn FnMut(&CascadeIndex) -> Result<f64, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Learns a hierarchical decision network (HDN, Chen and Pan), an ablation of it, or an MF student, as `config` says.
+///
+/// The teacher is any black box that scores: before the first epoch it is asked for every user's cut ([`Thresholds`](crate::Thresholds)), and in
+/// each epoch for the scores of the pairs drawn, positives and negatives. An epoch visits every interaction with
+/// `n_negatives` drawn items once, in a fresh order; every module learns from every pair. `run` says how many epochs (the paper: 50,
+/// the last one kept) and where to checkpoint; `validate` gets the served cascade after an epoch. The loss reported is the mean
+/// of a pair. Gradients are closed-form. The same seed gives the same bits on any number of threads, and after a resume.
+///
+/// # Errors
+/// [`FitError::Config`], [`FitError::Empty`], [`FitError::NoTeacher`], [`FitError::Items`], [`FitError::Teacher`],
+/// [`FitError::Negatives`] (a user who has every item), [`FitError::Train`], [`FitError::Diverged`].
+pub fn fit(
+    train: &Interactions,
+    teacher: Option<&dyn Scorer<Query = UserId>>,
+    config: &HdnConfig,
+    run: &FitConfig,
+    seed: Seed,
+    validate: Validate<'_>,
+    observer: &mut dyn Observer,
+) -> Result<(CascadeIndex, FitReport), FitError> {
+    let mut training = Training::new(train, teacher, config, seed)?;
+    let mut validate = |training: &mut Training<'_>, epoch| {
+        let fail = |source| TrainError::Model { epoch, source };
+        let index = training.served().map_err(|error| fail(error.into()))?;
+        validate(&index).map_err(fail)
+    };
+    let report = train::fit(&mut training, run, &mut validate, observer)?;
+    Ok((training.served()?, report))
+}
+
+/// Where each parameter stands in the store.
+#[derive(Debug)]
+struct Keys {
+    users: RowsKey,
+    items: RowsKey,
+    modules: Vec<ModuleKeys>,
+    /// Weight of the score; without modules there is none.
+    score: Option<DenseKey>,
+    score_bias: Option<DenseKey>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ModuleKeys {
+    decision: DenseKey,
+    bias: Option<DenseKey>,
+    weight: DenseKey,
+}
+
+fn parameters(config: &HdnConfig, data: &Interactions, seed: Seed) -> (ParamStore, Keys) {
+    let mut store = ParamStore::new(seed);
+    let (d, init) = (config.embedding_dim, Init::Normal { std: config.init_std as f32 });
+    let users = store.add_rows("users", data.n_users(), d, init, config.row_update);
+    let items = store.add_rows("items", data.n_items(), d, init, config.row_update);
+    let n_modules = config.n_modules();
+    let bias = |store: &mut ParamStore, name: &str| config.bias.then(|| store.add_dense(name, 1, 1, Init::Zeros));
+    let mut modules = Vec::new();
+    for n in 0..n_modules {
+        let input = input_dim(d, n);
+        modules.push(ModuleKeys {
+            decision: store.add_dense(&format!("module.{n}.decision"), input, 1, Init::GlorotUniform),
+            weight: store.add_dense(&format!("module.{n}.weight"), input, d, Init::GlorotUniform),
+            bias: bias(&mut store, &format!("module.{n}.bias")),
+        });
+    }
+    let trained = n_modules > 0;
+    let score = trained.then(|| store.add_dense("score.weight", 2 * d, 1, Init::GlorotUniform));
+    let score_bias = if trained { bias(&mut store, "score.bias") } else { None };
+    (store, Keys { users, items, modules, score, score_bias })
+}
+
+/// A cascade in training, and the walk over its data.
+struct Training<'a> {
+    config: &'a HdnConfig,
+    params: ParamStore,
+    keys: Keys,
+    samples: Samples<'a>,
+    pass: Pass,
+}
+
+impl<'a> Training<'a> {
+    fn new(
+        data: &'a Interactions,
+        teacher: Option<&'a dyn Scorer<Query = UserId>>,
+        config: &'a HdnConfig,
+        seed: Seed,
+    ) -> Result<Self, FitError> {
+        config.validate()?;
+        let samples = Samples::new(data, teacher, config, seed)?;
+        let (params, keys) = parameters(config, data, seed);
+        let pass = Pass::new(config, data.n_users(), data.n_items());
+        Ok(Self { config, params, keys, samples, pass })
+    }
+
+    /// The cascade as it stands; tables are settled.
+    fn served(&self) -> Result<CascadeIndex, CascadeError> {
+        let dense = |key: DenseKey| self.params.dense(key).values().to_vec();
+        let bias = |key: Option<DenseKey>| key.map_or(0.0, |key| self.params.dense(key).values()[0]);
+        let module = |keys: &ModuleKeys| ModuleParts {
+            decision: dense(keys.decision),
+            bias: bias(keys.bias),
+            weight: dense(keys.weight),
+        };
+        let parts = CascadeParts {
+            embedding_dim: self.config.embedding_dim,
+            users: self.params.rows(self.keys.users).values().to_vec().into(),
+            items: self.params.rows(self.keys.items).values().to_vec().into(),
+            modules: self.keys.modules.iter().map(module).collect(),
+            score: self.keys.score.map_or_else(|| vec![1.0; self.config.embedding_dim], dense),
+            score_bias: bias(self.keys.score_bias),
+        };
+        CascadeIndex::new(parts, self.config.rule())
+    }
+}
+
+impl Step for Training<'_> {
+    fn run_epoch(&mut self, epoch: u32) -> Result<EpochStats, TrainError> {
+        let fail = |error: FitError| TrainError::Model { epoch, source: error.into() };
+        self.samples.draw(epoch).map_err(fail)?;
+        let mut loss = 0.0;
+        let n = self.samples.len();
+        for first in (0..n).step_by(self.config.batch_size) {
+            self.samples.fill(first..(first + self.config.batch_size).min(n), &mut self.pass.batch);
+            loss += self.pass.step(&mut self.params, &self.keys, self.config);
+        }
+        Ok(EpochStats { loss: loss / n as f64, samples: n as u64 })
+    }
+
+    fn params(&self) -> &ParamStore {
+        &self.params
+    }
+
+    fn params_mut(&mut self) -> &mut ParamStore {
+        &mut self.params
+    }
+}
+
+#[cfg(test)]
+mod graph;
+#[cfg(test)]
+mod tests;
