@@ -134,6 +134,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn nodes_scored_grow_with_the_depth_and_not_with_the_items() {
+        let mut beam = Beam::default();
+        for (n, expected) in [(1000, 849), (10_000, 1939), (100_000, 2885), (1_000_000, 3842)] {
+            let layout = Layout::new(n).unwrap();
+            let mut rng = rectify_core::rng::Seed(1).rng();
+            let scored = |_: u32, _: &[u32], out: &mut [f32]| {
+                out.iter_mut().for_each(|out| *out = rng.unit_f32());
+                Ok::<(), Infallible>(())
+            };
+            let reached = beam.search(&layout, 150, scored).unwrap();
+            // Levels below 128 nodes: 256, then twice the beam each, and the leaves, some of whose parents have one child.
+            let levels = layout.leaf_level() as usize - 7;
+            assert!(reached.n_scored <= 256 + 300 * (levels - 1), "{n}: {}", reached.n_scored);
+            assert!(reached.n_scored.abs_diff(expected) < 40, "{n}: {}", reached.n_scored);
+        }
+    }
+
     proptest! {
         #[test]
         fn a_beam_as_wide_as_the_leaf_level_is_brute_force(

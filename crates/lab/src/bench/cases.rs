@@ -131,6 +131,7 @@ pub(crate) fn all() -> Vec<Case> {
         },
     ];
     all.extend(super::distill::cases());
+    all.extend(super::forest::cases());
     all.extend(super::scans::cases());
     all.extend(super::light_rec::cases());
     all.extend(super::evaluation::cases());

@@ -9,6 +9,8 @@ mod distill;
 #[cfg(feature = "train")]
 mod evaluation;
 #[cfg(feature = "train")]
+mod forest;
+#[cfg(feature = "train")]
 mod light_rec;
 mod npy;
 mod retrieval;
