@@ -117,6 +117,14 @@ pub enum HistoryError {
         "histories are ordered by time, but the data has no times; use data with times, or Histories::from_rows with an order of your own"
     )]
     NoTimes,
+    /// A user without a row.
+    #[error("user {user} is to be learned from, but there are histories of {n_users} users")]
+    UnknownUser {
+        /// The id.
+        user: UserId,
+        /// Users that have a row.
+        n_users: usize,
+    },
     /// An id beyond the number of items.
     #[error("the history of user {user} holds item {item}, expected ids below {n_items}")]
     UnknownItem {

@@ -41,7 +41,7 @@ pub struct Learners<'a> {
 /// A tree of one item has no level to train on: its model stays as it began.
 ///
 /// # Errors
-/// [`FitError::Config`], [`FitError::Histories`] (items that the tree does not have), [`FitError::NoSamples`], [`FitError::Train`],
+/// [`FitError::Config`], [`FitError::Histories`] (items that the tree does not have, users without a row), [`FitError::NoSamples`], [`FitError::Train`],
 /// [`FitError::Network`] (a model that diverged).
 pub fn fit(
     learners: Learners<'_>,

@@ -3,7 +3,7 @@
 use rectify_core::rng::Seed;
 use rectify_core::{ItemId, UserId};
 
-use crate::{FitError, Histories};
+use crate::{FitError, Histories, HistoryError};
 
 /// Every item of a training user that has enough earlier ones.
 #[derive(Clone, Debug)]
@@ -22,6 +22,10 @@ impl<'a> Samples<'a> {
         min_history: usize,
     ) -> Result<Self, FitError> {
         histories.check(n_items)?;
+        let known = histories.n_users();
+        if let Some(&user) = users.into_iter().flatten().find(|user| user.index() >= known) {
+            return Err(HistoryError::UnknownUser { user, n_users: known }.into());
+        }
         let n_users = users.map_or(histories.n_users(), <[UserId]>::len);
         let mut list = Vec::new();
         let mut add = |user: UserId| {
@@ -84,5 +88,7 @@ mod tests {
         let histories = Histories::from_rows([vec![ItemId(0)], vec![]]);
         let error = Samples::new(&histories, None, 1, 5).unwrap_err().to_string();
         assert!(error.starts_with("no user of 2 has more than 5 interactions"), "{error}");
+        let error = Samples::new(&histories, Some(&[UserId(2)]), 1, 5).unwrap_err().to_string();
+        assert_eq!(error, "user 2 is to be learned from, but there are histories of 2 users");
     }
 }
