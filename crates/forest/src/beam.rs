@@ -46,7 +46,7 @@ impl Beam {
 
     /// Walks down with at most `width` nodes a level; `score(level, places, out)` gives their scores.
     ///
-    /// TDM, Algorithm 1: the children of the kept nodes are scored, the best `width` are kept (of equal scores the lowest code),
+    /// DeFoRec, Algorithm 1 (TDM): the children of the kept nodes are scored, the best `width` are kept (of equal scores the lowest code),
     /// until the leaves. A level that the beam keeps whole needs no scores, so the walk starts below the deepest one; a beam as wide as
     /// the leaf level scores every leaf.
     pub(crate) fn search<E>(

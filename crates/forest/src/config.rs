@@ -9,7 +9,7 @@ use crate::{ConfigError, PreferenceShape};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Objective {
-    /// DeFoRec (Feng et al., SIGIR 2022, Eqs. 3 to 6): on each level a softmax over its nodes,
+    /// DeFoRec (Feng et al., SIGIR 2022, Eqs. 3 to 9): on each level a softmax over its nodes,
     /// `L_j = ln Σ exp o' − o'_pos`, summed over levels, meant over samples.
     ///
     /// Of the `c(j) − 1` other nodes `m` are drawn uniformly with replacement, and `o' = o − ln(m / (c(j) − 1))` for each

@@ -56,7 +56,7 @@ impl ForestConfig {
     }
 }
 
-/// Learns a forest (DeFoRec, Algorithm 4; with their losses and rules TDM and JTM): a model is trained on the first tree, a tree is learned
+/// Learns a forest (DeFoRec, sections 3.3 and 5; with their losses and rules TDM and JTM): a model is trained on the first tree, a tree is learned
 /// from the model, the model goes on on that tree, and so forth. Every tree is returned with the model trained on it, in that order.
 ///
 /// The first model trains as `run` says, the others for `later_epochs` at most. Leaf embeddings move with their items, everything else

@@ -54,7 +54,7 @@ struct Config {
     shape: PreferenceShape,
 }
 
-/// Trees with their models, searched by beam (DeFoRec, Algorithm 2).
+/// Trees with their models, searched by beam (DeFoRec, section 3.3).
 ///
 /// - **Query**: a history of items, newest first; see [`TreeModel`].
 /// - **Search**: a beam in each tree; the candidates of all trees, each once, are ranked by the discriminator, which is the last model

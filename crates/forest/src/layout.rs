@@ -12,9 +12,9 @@ const MOST: usize = 1 << 30;
 ///
 /// Nodes have the codes of a heap: the root is 0, the children of `c` are `2c + 1` and `2c + 2`, level `j` spans the codes
 /// `2ʲ − 1 .. 2ʲ⁺¹ − 1`. The items, in their order, are halved again and again, the first half taking the extra one; a leaf that ends
-/// early is pushed down along left children to the level `l_max = ⌈log₂ N⌉` of all leaves (DeFoRec, section 3.1, which takes the tree
-/// from TDM). So level `j` has `min(2ʲ, N)` nodes, and the one of every code below the leaf level; a node just above the leaves may
-/// have one child.
+/// early is pushed down along left children to the level `l_max = ⌈log₂ N⌉` of all leaves (the tree of TDM, as its code
+/// builds it). So level `j` has `min(2ʲ, N)` nodes: above the leaf level every code has one, and a node just above the leaves may have one
+/// child.
 ///
 /// A node is named by its level and its **place**, its rank among the nodes of that level; above the leaves that is `code + 1 − 2ʲ`. A
 /// **row** numbers all nodes, level after level, without holes: `2ʲ − 1 + place`.

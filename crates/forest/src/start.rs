@@ -40,7 +40,7 @@ impl InitialTree {
 
 impl Tree {
     /// Categories in random order, the items of each together and in random order; an item with several categories takes one of
-    /// them at random (DeFoRec, section 4.2).
+    /// them at random (TDM, JTM; DeFoRec, section 5).
     ///
     /// **Reading**: items without category, of which the papers do not speak, stay together as if they had one of their own.
     ///

@@ -10,7 +10,7 @@ const ROUNDS: usize = 10;
 /// Items from which on the two halves are worth two threads.
 const PARALLEL: usize = 512;
 
-/// Splits items in two equal halves by 2-means of their leaf embeddings, again and again (TDM, section 3.3).
+/// Splits items in two equal halves by 2-means of their leaf embeddings, again and again (TDM).
 ///
 /// **Reading**: items are ordered by the squared distance to the first centre less that to the second, and cut in the middle; the first half
 /// takes the extra one. Centres start at two items drawn at random.

@@ -19,7 +19,7 @@ use crate::{ConfigError, FitError, Learners, Tree, TreeModel};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "rule", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum TreeRule {
-    /// DeFoRec (Feng et al., SIGIR 2022, Algorithm 3): from the root down, `level_gap` levels at a time, the items of each node go to its
+    /// DeFoRec (Feng et al., SIGIR 2022, section 5 and Eq. 10): from the root down, `level_gap` levels at a time, the items of each node go to its
     /// descendants by `score(i, n) = Σ_{samples (u, i)} ln softmax(o_u)[n]`, the softmax over these descendants.
     Softmax {
         /// Levels at a time (`d`), at least 1. The paper's is 7.
@@ -27,7 +27,7 @@ pub enum TreeRule {
         /// How nodes that fill up are dealt with.
         assignment: Assignment,
     },
-    /// JTM (Zhu et al., NeurIPS 2019, Algorithm 2): the same with `Σ_{samples} Σ_{nodes v on the way down} ln p_like(v)`.
+    /// JTM (Zhu et al., NeurIPS 2019): the same with `Σ_{samples} Σ_{nodes v on the way down} ln p_like(v)`.
     Path {
         /// Levels at a time, at least 1.
         level_gap: u32,

@@ -4,7 +4,7 @@ use crate::Objective;
 
 /// Loss of the preferences `o`, the first of which is the positive node's; **writes** the gradient times `scale`.
 ///
-/// DeFoRec, Eq. 6, with the signs that make it a loss: `ln Σ exp o' − o'_pos`, whose gradient is `softmax(o') − [positive]`. TDM, Eq. 3: the
+/// DeFoRec, Eqs. 4 and 7: `ln Σ exp o' − o'_pos`, whose gradient is `softmax(o') − [positive]`. TDM, JTM: the
 /// sum of `−ln σ(o_pos)` and of `−ln σ(−o)` over the others.
 pub(super) fn loss(objective: Objective, o: &[f32], correction: f32, scale: f32, d: &mut [f32]) -> f64 {
     let logit = |i: usize| f64::from(o[i]) + if i == 0 { 0.0 } else { f64::from(correction) };
