@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod co_counts;
+pub mod conv_ncf;
 mod convolution;
 pub mod dssm;
 mod ease;
