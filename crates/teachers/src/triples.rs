@@ -1,9 +1,6 @@
 //! Batches of BPR triples on a graph: which rows of the node table they touch, and their loss on these rows.
 
-use rectify_core::rng::Seed;
-use rectify_core::{UserId, as_u32s};
-use rectify_data::Interactions;
-use rectify_data::samplers::{SamplerError, UniformNegatives};
+use rectify_data::samplers::PositiveBatch;
 use rectify_tensor::DistinctRows;
 use rectify_tensor::kernels::{Pairs, bpr, squared_norm};
 
@@ -26,6 +23,14 @@ impl Batch {
 
     pub(crate) fn len(&self) -> usize {
         self.users.len()
+    }
+
+    /// Interactions with a negative each, by their nodes.
+    pub(crate) fn set(&mut self, drawn: PositiveBatch<'_>, graph: &Graph) {
+        self.clear();
+        self.users.extend(drawn.users.iter().map(|user| graph.users()[*user as usize]));
+        self.positives.extend(drawn.positives.iter().map(|item| graph.items()[*item as usize]));
+        self.negatives.extend(drawn.negatives.iter().map(|item| graph.items()[*item as usize]));
     }
 }
 
@@ -88,51 +93,5 @@ impl BatchRows {
         let [u, i, j] = &self.slots;
         let sum = |norms: &[f64], slots: &[u32]| slots.iter().map(|slot| norms[*slot as usize]).sum::<f64>();
         sum(users, u) + sum(items, i) + sum(items, j)
-    }
-}
-
-/// Every interaction once an epoch, in a fresh order, each with one uniform negative.
-#[derive(Debug)]
-pub(crate) struct Visits<'a> {
-    train: &'a Interactions,
-    /// User of each interaction, in the order of `train.all_items()`.
-    user_of: Vec<u32>,
-    negatives: UniformNegatives<'a>,
-    seed: Seed,
-}
-
-impl<'a> Visits<'a> {
-    pub(crate) fn new(train: &'a Interactions, seed: Seed) -> Result<Self, SamplerError> {
-        let user_of = train.users().flat_map(|user| std::iter::repeat_n(user.0, train.items_of(user).len())).collect();
-        let negatives = UniformNegatives::new(train, seed.stream("negatives"))?;
-        Ok(Self { train, user_of, negatives, seed: seed.stream("order") })
-    }
-
-    /// The order of an epoch: positions of interactions.
-    pub(crate) fn order(&self, epoch: u32) -> Vec<u32> {
-        let mut order: Vec<u32> = (0..self.user_of.len() as u32).collect();
-        self.seed.at(epoch, 0).shuffle(&mut order);
-        order
-    }
-
-    /// Triples number `range` of `epoch`, whose order is `order`.
-    pub(crate) fn fill(
-        &self,
-        epoch: u32,
-        order: &[u32],
-        range: std::ops::Range<usize>,
-        graph: &Graph,
-        batch: &mut Batch,
-    ) {
-        batch.clear();
-        let items = as_u32s(self.train.all_items());
-        for index in range {
-            let at = order[index] as usize;
-            let user = UserId(self.user_of[at]);
-            let negative = self.negatives.draw(epoch, index as u64, user);
-            batch.users.push(graph.users()[user.index()]);
-            batch.positives.push(graph.items()[items[at] as usize]);
-            batch.negatives.push(graph.items()[negative.index()]);
-        }
     }
 }

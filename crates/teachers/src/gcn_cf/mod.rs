@@ -29,12 +29,13 @@ pub use config::GcnCfConfig;
 
 use rectify_core::rng::Seed;
 use rectify_data::Interactions;
+use rectify_data::samplers::PositiveBatches;
 use rectify_tensor::train::{self, EpochStats, FitConfig, FitReport, Observer, Step, TrainError};
 use rectify_tensor::{DenseKey, Init, ParamStore};
 
 use crate::graph::{Graph, Operator};
 use crate::training::{Validate, validate_with};
-use crate::triples::{Batch, BatchRows, Visits};
+use crate::triples::{Batch, BatchRows};
 use crate::{Factors, FitError};
 use step::{Propagation, Weights};
 
@@ -114,7 +115,7 @@ impl Keys {
 struct Training<'a> {
     config: &'a GcnCfConfig,
     graph: Graph,
-    visits: Visits<'a>,
+    batches: PositiveBatches<'a>,
     rows: BatchRows,
     params: ParamStore,
     keys: Keys,
@@ -123,13 +124,13 @@ struct Training<'a> {
 
 impl<'a> Training<'a> {
     fn new(train: &'a Interactions, config: &'a GcnCfConfig, seed: Seed) -> Result<Self, FitError> {
-        let visits = Visits::new(train, seed)?;
+        let batches = PositiveBatches::new(train, seed)?;
         let graph = Graph::new(train, Operator::SelfPlusAdjacency);
         let mut params = ParamStore::new(seed);
         let keys = Keys::add_to(&mut params, graph.n_nodes(), config);
         let propagation = Propagation::new(&graph.matrix, config.embedding_dim);
         let rows = BatchRows::new(graph.n_nodes());
-        Ok(Self { config, graph, visits, rows, params, keys, propagation })
+        Ok(Self { config, graph, batches, rows, params, keys, propagation })
     }
 
     fn factors(&self) -> Result<Factors, FitError> {
@@ -144,19 +145,17 @@ impl<'a> Training<'a> {
 
 impl Step for Training<'_> {
     fn run_epoch(&mut self, epoch: u32) -> Result<EpochStats, TrainError> {
-        let order = self.visits.order(epoch);
-        let (mut batch, mut loss, n) = (Batch::default(), 0.0, order.len());
-        for start in (0..n).step_by(self.config.batch_size) {
-            let end = n.min(start + self.config.batch_size);
-            self.visits.fill(epoch, &order, start..end, &self.graph, &mut batch);
-            self.rows.index(&batch);
-            let (weights, l2) = (self.keys.weights(&self.params), self.config.l2 as f32);
-            let (mean, gradients) = self.propagation.step(&self.graph.matrix, &weights, &self.rows, l2);
-            loss += mean * (end - start) as f64;
-            let keys = self.keys;
+        let Self { config, graph, batches, rows, params, keys, propagation } = self;
+        let (mut batch, mut loss, mut n) = (Batch::default(), 0.0, 0);
+        batches.for_each(epoch, config.batch_size, 1, |drawn| {
+            batch.set(drawn, graph);
+            rows.index(&batch);
+            let (mean, gradients) = propagation.step(&graph.matrix, &keys.weights(params), rows, config.l2 as f32);
+            loss += mean * batch.len() as f64;
+            n += batch.len();
             let mut apply = |key, gradient: &[f32]| {
-                let [param] = self.params.dense_mut([key]);
-                param.apply(gradient, &self.config.optimizer);
+                let [param] = params.dense_mut([key]);
+                param.apply(gradient, &config.optimizer);
             };
             apply(keys.embeddings, &gradients.embeddings);
             for layer in 0..2 {
@@ -165,7 +164,8 @@ impl Step for Training<'_> {
                 apply(keys.scales[layer], &gradients.scales[layer]);
                 apply(keys.shifts[layer], &gradients.shifts[layer]);
             }
-        }
+            Ok::<(), TrainError>(())
+        })?;
         Ok(EpochStats { loss: loss / n as f64, samples: n as u64 })
     }
 

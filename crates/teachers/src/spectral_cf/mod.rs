@@ -18,12 +18,13 @@ pub use config::SpectralCfConfig;
 
 use rectify_core::rng::Seed;
 use rectify_data::Interactions;
+use rectify_data::samplers::PositiveBatches;
 use rectify_tensor::train::{self, EpochStats, FitConfig, FitReport, Observer, Step, TrainError};
 use rectify_tensor::{DenseKey, Init, ParamStore};
 
 use crate::graph::{Graph, Operator};
 use crate::training::{Validate, validate_with};
-use crate::triples::{Batch, BatchRows, Visits};
+use crate::triples::{Batch, BatchRows};
 use crate::{Factors, FitError};
 use step::Propagation;
 
@@ -56,7 +57,7 @@ pub fn fit(
 struct Training<'a> {
     config: &'a SpectralCfConfig,
     graph: Graph,
-    visits: Visits<'a>,
+    batches: PositiveBatches<'a>,
     rows: BatchRows,
     params: ParamStore,
     embeddings: DenseKey,
@@ -66,7 +67,7 @@ struct Training<'a> {
 
 impl<'a> Training<'a> {
     fn new(train: &'a Interactions, config: &'a SpectralCfConfig, seed: Seed) -> Result<Self, FitError> {
-        let visits = Visits::new(train, seed)?;
+        let batches = PositiveBatches::new(train, seed)?;
         let graph = Graph::new(train, Operator::SelfPlusLaplacian);
         let (n_nodes, dim) = (graph.n_nodes(), config.embedding_dim);
         let mut params = ParamStore::new(seed);
@@ -79,7 +80,7 @@ impl<'a> Training<'a> {
             param.values_mut().iter_mut().for_each(|x| *x += config.init_mean as f32);
         }
         let propagation = Propagation::new(n_nodes, dim, config.n_layers);
-        Ok(Self { config, graph, visits, rows: BatchRows::new(n_nodes), params, embeddings, filters, propagation })
+        Ok(Self { config, graph, batches, rows: BatchRows::new(n_nodes), params, embeddings, filters, propagation })
     }
 
     fn factors(&self) -> Result<Factors, FitError> {
@@ -101,24 +102,23 @@ fn values<'a>(params: &'a ParamStore, keys: &[DenseKey]) -> Vec<&'a [f32]> {
 
 impl Step for Training<'_> {
     fn run_epoch(&mut self, epoch: u32) -> Result<EpochStats, TrainError> {
-        let order = self.visits.order(epoch);
-        let (mut batch, mut loss, n) = (Batch::default(), 0.0, order.len());
-        for start in (0..n).step_by(self.config.batch_size) {
-            let end = n.min(start + self.config.batch_size);
-            self.visits.fill(epoch, &order, start..end, &self.graph, &mut batch);
-            self.rows.index(&batch);
-            let (x0, filters) = (self.params.dense(self.embeddings).values(), values(&self.params, &self.filters));
-            let l2 = self.config.l2 as f32;
-            let (mean, d_embeddings, d_filters) =
-                self.propagation.step(&self.graph.matrix, x0, &filters, &self.rows, l2);
-            loss += mean * (end - start) as f64;
+        let Self { config, graph, batches, rows, params, embeddings, filters, propagation } = self;
+        let (mut batch, mut loss, mut n) = (Batch::default(), 0.0, 0);
+        batches.for_each(epoch, config.batch_size, 1, |drawn| {
+            batch.set(drawn, graph);
+            rows.index(&batch);
+            let (x0, all) = (params.dense(*embeddings).values(), values(params, filters));
+            let (mean, d_embeddings, d_filters) = propagation.step(&graph.matrix, x0, &all, rows, config.l2 as f32);
+            loss += mean * batch.len() as f64;
+            n += batch.len();
             let mut apply = |key, gradient: &[f32]| {
-                let [param] = self.params.dense_mut([key]);
-                param.apply(gradient, &self.config.optimizer);
+                let [param] = params.dense_mut([key]);
+                param.apply(gradient, &config.optimizer);
             };
-            apply(self.embeddings, d_embeddings);
-            self.filters.iter().zip(d_filters).for_each(|(key, d)| apply(*key, d));
-        }
+            apply(*embeddings, d_embeddings);
+            filters.iter().zip(d_filters).for_each(|(key, d)| apply(*key, d));
+            Ok::<(), TrainError>(())
+        })?;
         Ok(EpochStats { loss: loss / n as f64, samples: n as u64 })
     }
 
