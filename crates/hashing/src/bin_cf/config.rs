@@ -9,7 +9,7 @@ use crate::{Centre, ConfigError};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BinCfConfig {
-    /// Weight of the distillation loss (α), at least 0; 0 learns from interactions alone. Paper: 10. Default 1.
+    /// Weight of the distillation loss (α), at least 0; 0 learns from interactions alone. Paper: 10. Default 0.3.
     pub ranking_weight: f64,
     /// Divisor of both models' scores in the distillation loss (T), above 0. Paper: 1.
     pub temperature: f64,
@@ -70,7 +70,7 @@ pub enum Start {
 impl Default for BinCfConfig {
     fn default() -> Self {
         Self {
-            ranking_weight: 1.0,
+            ranking_weight: 0.3,
             temperature: 1.0,
             score_scale: 0.05,
             list_limit: 256,
