@@ -103,7 +103,8 @@ mod tests {
             assert!(!page.contains(outside), "{outside}");
         }
         assert!(page.contains("LightGCN &lt;beats&gt; MF &amp; PopRank"));
-        assert_eq!(page.matches("<svg").count(), 3);
+        assert_eq!(page.matches("<svg").count(), 4);
+        assert!(page.contains("Convergence"));
         assert!(page.contains("prefers-color-scheme: dark"));
         assert!(page.contains("name=\"viewport\"") && page.contains("lang=\"en\""));
     }
