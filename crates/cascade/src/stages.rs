@@ -118,7 +118,7 @@ impl Workspace {
             let keeps = rule.keeps(module, slot, value);
             // Written either way: a branch per item would be mispredicted too often in the first stage.
             self.slots[n] = slot;
-            if keeps && rows > 0 && n < at {
+            if rows > 0 && keeps && n < at {
                 for buffer in [&mut self.z, &mut self.h] {
                     buffer.copy_within(at * rows..(at + 1) * rows, n * rows);
                 }
