@@ -20,6 +20,7 @@ pub mod neumf;
 mod pop_rank;
 mod scores;
 pub mod spectral_cf;
+pub mod towers;
 mod training;
 mod triples;
 
