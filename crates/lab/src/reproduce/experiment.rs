@@ -116,6 +116,8 @@ pub(crate) struct Model {
     pub(super) training: Training,
     /// Values to try of a setting; dots lead to inner tables.
     pub(super) search: Option<BTreeMap<String, Vec<Value>>>,
+    /// Other ways to serve what was trained, each reported as a variant of the model; nothing is trained for them.
+    pub(super) also_served: Option<Vec<Settings>>,
 }
 
 /// A model's best items scored again by an earlier model, reported as the variants `top DEPTH by NAME`.
@@ -166,6 +168,7 @@ pub(crate) struct ModelOverrides {
     #[serde(default)]
     pub(super) training: Training,
     pub(super) search: Option<BTreeMap<String, Vec<Value>>>,
+    pub(super) also_served: Option<Vec<Settings>>,
 }
 
 /// Values from the literature, of one model.
@@ -259,8 +262,9 @@ impl Experiment {
             return Err("field seeds is 0, expected at least 1".into());
         }
         for profile in self.profiles.keys() {
-            if !["quick", "paper"].contains(&profile.as_str()) {
-                return Err(suggest::unknown("profile", profile, &["quick", "paper"]));
+            let known = ["quick", "small", "paper"];
+            if !known.contains(&profile.as_str()) {
+                return Err(suggest::unknown("profile", profile, &known));
             }
         }
         for (at, model) in self.models.iter().enumerate() {

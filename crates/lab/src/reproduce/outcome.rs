@@ -29,11 +29,21 @@ pub(crate) struct Outcome {
     pub(crate) evaluations: Vec<Evaluation>,
     /// The same among the plan's other candidates.
     pub(crate) also: Vec<Evaluation>,
-    /// The same with a second pass over the best items, by variant.
-    pub(crate) post_ranked: BTreeMap<String, Vec<Evaluation>>,
+    /// The same model served in other ways, by variant.
+    pub(crate) variants: Vec<(String, Vec<Evaluation>)>,
     pub(crate) train_seconds: Vec<f64>,
     /// Test values along the way, of each seed.
     pub(crate) tests: Vec<BTreeMap<u32, TestValues>>,
+}
+
+impl Outcome {
+    /// Adds one seed of a variant.
+    pub(crate) fn add_variant(&mut self, variant: &str, evaluation: Evaluation) {
+        match self.variants.iter_mut().find(|(known, _)| known == variant) {
+            Some((_, evaluations)) => evaluations.push(evaluation),
+            None => self.variants.push((variant.to_owned(), vec![evaluation])),
+        }
+    }
 }
 
 /// Mean over the seeds of every metric, with its interval, and of the epochs that were tested.
@@ -79,7 +89,7 @@ pub(crate) fn records(
         Ok(())
     };
     add("", &outcome.evaluations, pooled)?;
-    for (variant, evaluations) in &outcome.post_ranked {
+    for (variant, evaluations) in &outcome.variants {
         add(variant, evaluations, &Evaluation::pooled(evaluations)?)?;
     }
     // An epoch that one of the seeds did not reach has no mean.

@@ -4,6 +4,7 @@ mod bits;
 mod codes;
 mod distilled;
 mod teachers;
+mod towers;
 mod trees;
 
 use std::path::Path;
@@ -75,7 +76,7 @@ impl Teacher for TeacherOf<'_> {
 /// A validation metric of the model of the moment.
 pub(crate) type Validate<'a> = dyn FnMut(Answers<'_>) -> Result<f64> + 'a;
 
-/// What the data set and its split tell beside the interactions; nothing for kinds that [have no use for it](Kind::looks_beside).
+/// What the data set and its split tell beside the interactions; as far as a kind [has use for it](Kind::beside).
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Beside<'a> {
     /// Categories of items, if there are any.
@@ -124,14 +125,33 @@ impl Kind {
         (self.resolve)(settings).map_err(|problem| refusal::input(format!("settings of {}: {problem}", self.name)))
     }
 
-    /// Whether it learns from categories, and from some users alone where users were split.
-    pub(crate) fn looks_beside(&self) -> bool {
-        trees::KINDS.iter().any(|kind| kind.name == self.name)
+    /// What it learns from of `all` that the data set and its split tell beside the interactions.
+    pub(crate) fn beside<'a>(&self, all: Beside<'a>) -> Beside<'a> {
+        let among = |kinds: &[Kind]| kinds.iter().any(|kind| kind.name == self.name);
+        match (among(trees::KINDS), among(towers::KINDS)) {
+            (true, _) => all,
+            (_, true) => Beside { categories: None, ..all },
+            (false, false) => Beside::default(),
+        }
     }
 
     /// Trains and saves; a report if it learns by epochs.
     pub(crate) fn train(&self, job: Job<'_>) -> Result<Option<FitReport>> {
         (self.train)(job).with_context(|| format!("training {}", self.name))
+    }
+
+    /// Checks a way to serve what `config` trains, other than the config's own.
+    pub(crate) fn check_served(&self, config: &Value, how: &Settings) -> Result<()> {
+        let served = match trees::KINDS.iter().any(|kind| kind.name == self.name) {
+            true => trees::check_served(config, how),
+            false => Err("a model of this kind is served in one way only".into()),
+        };
+        served.map_err(|problem| refusal::input(format!("also_served of {}: {problem}", self.name)))
+    }
+
+    /// Maps a trained model to be served in a way that [was checked](Self::check_served).
+    pub(crate) fn open_served(&self, path: &Path, how: &Settings) -> Result<Box<dyn Model>> {
+        trees::open_served(path, how)
     }
 
     /// Maps a trained model.
@@ -142,8 +162,8 @@ impl Kind {
 
 /// The kind of that name.
 pub(crate) fn find(name: &str) -> Result<&'static Kind> {
-    let all =
-        || teachers::KINDS.iter().chain(distilled::KINDS).chain(codes::KINDS).chain(bits::KINDS).chain(trees::KINDS);
+    let families = [teachers::KINDS, towers::KINDS, distilled::KINDS, codes::KINDS, bits::KINDS, trees::KINDS];
+    let all = || families.into_iter().flatten();
     let known: Vec<&str> = all().map(|kind| kind.name).collect();
     all().find(|kind| kind.name == name).ok_or_else(|| refusal::input(suggest::unknown("kind of model", name, &known)))
 }

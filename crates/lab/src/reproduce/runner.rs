@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use rectify_core::Exhaustive;
 use rectify_core::rng::Seed;
+use rectify_core::{Exhaustive, Retriever, UserId};
 use rectify_data::{Duplicates, Holdout, Interactions, InteractionsBuilder, Split, WordCounts};
 use rectify_eval::{Candidates, Cut, Evaluation, Metric, Rerank, System, evaluate, evaluate_test};
 use serde_json::Value;
@@ -47,7 +47,11 @@ pub(crate) fn check(plan: &Plan) -> Result<()> {
             }
             _ => {}
         }
-        configs(kind, model).with_context(|| format!("model {} of experiment {}", model.name, plan.paper))?;
+        let of_model = || format!("model {} of experiment {}", model.name, plan.paper);
+        let (plain, _) = configs(kind, model).with_context(of_model)?;
+        for how in &model.also_served {
+            kind.check_served(&plain, how).with_context(of_model)?;
+        }
     }
     Ok(())
 }
@@ -115,11 +119,10 @@ pub(crate) fn run(
                     None => None,
                 },
                 text,
-                beside: if kind.looks_beside() {
-                    Beside { categories: data.categories.as_ref(), training_users: split.training_users.as_deref() }
-                } else {
-                    Beside::default()
-                },
+                beside: kind.beside(Beside {
+                    categories: data.categories.as_ref(),
+                    training_users: split.training_users.as_deref(),
+                }),
                 split: full.as_ref().map_or(&split, |full| full),
                 searched: &split,
                 seed: context.first_seed + u64::from(repeat),
@@ -139,7 +142,7 @@ pub(crate) fn run(
         let evaluation = Evaluation::pooled(&outcome.evaluations)?;
         results.records.extend(records(plan, model, outcome, &evaluation, &text(plan.candidates), context)?);
         pooled.insert((&model.name, ""), evaluation);
-        for (variant, evaluations) in &outcome.post_ranked {
+        for (variant, evaluations) in &outcome.variants {
             pooled.insert((&model.name, variant), Evaluation::pooled(evaluations)?);
         }
     }
@@ -286,11 +289,17 @@ impl One<'_> {
             search,
             key: trained.key.clone(),
         };
+        runs.push(run.clone());
         if let Some((post, by)) = self.second {
-            runs.push(run.clone());
             self.post_rank(&run, model.answers(), post, by, outcome, runs)?;
-        } else {
-            runs.push(run);
+        }
+        for how in &self.model.also_served {
+            let model = self.kind.open_served(&trained.path, how)?;
+            let lists = model.answers().retriever.context("a model served in several ways gives lists")?;
+            let run = Run { item_bytes: model.item_bytes().map(|n| n as u64), ..run.clone() };
+            let variant = crate::report::view::settings(&Value::Object(how.clone()));
+            progress
+                .end(&format!("{label}, {variant}: {}", self.add_variant(run, variant.clone(), lists, outcome, runs)?));
         }
         Ok(made)
     }
@@ -307,30 +316,42 @@ impl One<'_> {
     ) -> Result<()> {
         let kind = self.plan.models.iter().find(|model| model.name == post.by).map(|model| &model.kind);
         let second = registry::find(kind.context("a model of the plan")?)?.open(&by.reported.path)?;
-        let (plan, train) = (self.plan, &self.split.train);
-        let metrics: Vec<Metric> = plan.metrics.iter().copied().filter(|m| matches!(m.cut(), Cut::At(_))).collect();
         for &depth in &post.depths {
             let all = Exhaustive::new(model.scorer);
             let lists = Rerank::new(model.retriever.unwrap_or(&all), second.answers().scorer, depth)?;
-            let watch = Stopwatch::of_process();
-            let candidates = plan.candidates;
-            let evaluation = evaluate_test(System::Retriever(&lists), self.split, &metrics, candidates)?;
-            let eval_seconds = tidy(watch.wall_seconds());
-            let cost = ListCost::of(&lists, plan, train)?;
-            let variant = post.variant(depth);
-            outcome.post_ranked.entry(variant.clone()).or_default().push(evaluation);
-            runs.push(Run {
-                variant,
-                eval_seconds,
-                query_us: cost.query_us,
-                all_users_seconds: cost.all_users_seconds,
-                // Learned with the model itself, and told there.
-                curve: Vec::new(),
-                search: Vec::new(),
-                ..first.clone()
-            });
+            self.add_variant(first.clone(), post.variant(depth), &lists, outcome, runs)?;
         }
         Ok(())
+    }
+
+    /// Evaluates another way to a model's lists and adds it beside the model's own run; tells the first metric.
+    fn add_variant(
+        &self,
+        own: Run,
+        variant: String,
+        lists: &dyn Retriever<Query = UserId>,
+        outcome: &mut Outcome,
+        runs: &mut Vec<Run>,
+    ) -> Result<String> {
+        let plan = self.plan;
+        let metrics: Vec<Metric> = plan.metrics.iter().copied().filter(|m| matches!(m.cut(), Cut::At(_))).collect();
+        let watch = Stopwatch::of_process();
+        let evaluation = evaluate_test(System::Retriever(lists), self.split, &metrics, plan.candidates)?;
+        let eval_seconds = tidy(watch.wall_seconds());
+        let first = metrics.first().and_then(|metric| Some(format!("{metric} {:.4}", evaluation.value(*metric)?)));
+        let cost = ListCost::of(lists, plan, &self.split.train)?;
+        outcome.add_variant(&variant, evaluation);
+        runs.push(Run {
+            variant,
+            eval_seconds,
+            query_us: cost.query_us,
+            all_users_seconds: cost.all_users_seconds,
+            // Learned with the model itself, and told there.
+            curve: Vec::new(),
+            search: Vec::new(),
+            ..own
+        });
+        Ok(first.unwrap_or_default())
     }
 
     /// Tries every setting on the validation part; the first of the best wins.
