@@ -16,8 +16,6 @@ use crate::{BinaryCodes, CodesError};
 
 const KIND: &str = "hamming-index";
 const VERSION: u32 = 1;
-/// Queries that share a pass over the codes: enough to live off the first-level cache, few enough for their state to.
-const QUERY_TILE: usize = 8;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,12 +62,13 @@ impl HammingIndex {
             return Err(CodesError::TooMany { got: codes.len() });
         }
         let layout = Layout::of(codes.code_bits());
-        let mut blocked = vec![0; codes.len().div_ceil(CHUNK) * layout.chunk_words()];
-        blocked
-            .par_chunks_exact_mut(layout.chunk_words())
-            .zip(codes.as_words().par_chunks(CHUNK * codes.words()))
-            .for_each(|(chunk, codes)| layout.fill_chunk(codes, chunk));
-        Ok(Self { code_bits: codes.code_bits(), n_items: codes.len(), blocked: blocked.into() })
+        let blocked = Array::filled(codes.len().div_ceil(CHUNK) * layout.chunk_words(), |blocked| {
+            blocked
+                .par_chunks_exact_mut(layout.chunk_words())
+                .zip(codes.as_words().par_chunks(CHUNK * codes.words()))
+                .for_each(|(chunk, codes)| layout.fill_chunk(codes, chunk));
+        });
+        Ok(Self { code_bits: codes.code_bits(), n_items: codes.len(), blocked })
     }
 
     /// Adds the codes to an artifact whose configuration says `code_bits` and `n_items`.
@@ -123,28 +122,28 @@ impl HammingIndex {
         (self.code_bits as i32 - 2 * distance as i32) as f32
     }
 
-    /// Answers up to [`QUERY_TILE`] queries in one pass over the codes.
+    /// Answers queries in one pass over the codes.
     fn search(&self, level: Level, queries: &[&[u64]], k: usize, filters: &[ItemFilter<'_>], out: &mut [TopK]) {
-        let mut tile = Tile {
+        let mut search = Search {
             n_items: self.n_items,
             selections: queries.iter().map(|_| Selection::new(k, self.code_bits)).collect(),
             filters,
         };
-        kernels::scan(level, &self.blocked, self.layout(), queries, &mut tile);
-        for (selection, out) in tile.selections.into_iter().zip(out) {
+        kernels::scan(level, &self.blocked, self.layout(), queries, &mut search);
+        for (selection, out) in search.selections.into_iter().zip(out) {
             let hits = selection.finish();
             out.assign(k, hits.into_iter().map(|(distance, item)| Hit::new(ItemId(item), self.score(distance))));
         }
     }
 }
 
-struct Tile<'a> {
+struct Search<'a> {
     n_items: usize,
     selections: Vec<Selection>,
     filters: &'a [ItemFilter<'a>],
 }
 
-impl Visitor for Tile<'_> {
+impl Visitor for Search<'_> {
     #[inline(always)]
     fn limit(&self, q: usize) -> u32 {
         self.selections[q].limit()
@@ -185,12 +184,11 @@ impl Retriever for HammingIndex {
     ) -> Result<(), QueryError> {
         check_batch(queries.len(), filters.len(), out.len())?;
         queries.iter().try_for_each(|query| self.check_query(query))?;
-        queries.par_chunks(QUERY_TILE).zip(out.par_chunks_mut(QUERY_TILE)).enumerate().for_each(
-            |(t, (queries, out))| {
-                let filters = if filters.len() == 1 { filters } else { &filters[t * QUERY_TILE..][..queries.len()] };
-                self.search(Level::best(), queries, k, filters, out);
-            },
-        );
+        let share = queries.len().div_ceil(rayon::current_num_threads()).max(1);
+        queries.par_chunks(share).zip(out.par_chunks_mut(share)).enumerate().for_each(|(s, (queries, out))| {
+            let filters = if filters.len() == 1 { filters } else { &filters[s * share..][..queries.len()] };
+            self.search(Level::best(), queries, k, filters, out);
+        });
         Ok(())
     }
 }

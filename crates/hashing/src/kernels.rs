@@ -99,9 +99,10 @@ pub(crate) trait Visitor {
     fn visit(&mut self, q: usize, first: usize, distances: &[u32; CHUNK]);
 }
 
-/// Shows `visitor` every chunk of `blocked` that holds a distance below its limit, chunks ascending.
+/// Shows `visitor` every chunk of `blocked` that holds a distance below its limit; for each query, chunks ascend.
 ///
-/// `blocked` is whole chunks of `layout`, `queries` have as many words as a code.
+/// `blocked` is whole chunks of `layout`, `queries` have as many words as a code. A block of codes that fits the first-level
+/// cache is compared with one query after the other.
 pub(crate) fn scan(level: Level, blocked: &[u64], layout: Layout, queries: &[&[u64]], visitor: &mut impl Visitor) {
     debug_assert!(blocked.len().is_multiple_of(layout.chunk_words()));
     #[cfg(target_arch = "x86_64")]
@@ -178,21 +179,43 @@ fn chunk_distances(chunk: &[u64], query: &[u64], words: usize) -> [u32; CHUNK] {
     distances
 }
 
+/// Words of codes that stay in the first-level cache while the queries pass by: half of the smallest there is.
+const BLOCK_WORDS: usize = 2048;
+
+/// Calls `pass(first, block, q)` for each block of whole chunks and each query: `first` is the block's first code.
+#[inline(always)]
+fn for_each_block(blocked: &[u64], chunk_words: usize, n_queries: usize, mut pass: impl FnMut(usize, &[u64], usize)) {
+    let chunks = (BLOCK_WORDS / chunk_words).max(1);
+    for (b, block) in blocked.chunks(chunks * chunk_words).enumerate() {
+        for q in 0..n_queries {
+            pass(b * chunks * CHUNK, block, q);
+        }
+    }
+}
+
+/// The scan of longer codes; `any_below(chunk, query, limit, q)` says whether a distance is below the limit.
 #[inline(always)]
 fn scan_with(
     blocked: &[u64],
     words: usize,
     queries: &[&[u64]],
     visitor: &mut impl Visitor,
-    any_below: impl Fn(&[u64], &[u64], u64) -> bool,
+    any_below: impl Fn(&[u64], &[u64], u64, bool) -> bool,
 ) {
-    for (c, chunk) in blocked.chunks_exact(CHUNK * words).enumerate() {
-        for (q, query) in queries.iter().enumerate() {
-            if any_below(chunk, query, u64::from(visitor.limit(q))) {
-                visitor.visit(q, c * CHUNK, &chunk_distances(chunk, query, words));
+    for_each_block(blocked, CHUNK * words, queries.len(), |first, block, q| {
+        let query = queries[q];
+        let mut pass = |from_memory| {
+            let mut limit = visitor.limit(q);
+            for (c, chunk) in block.chunks_exact(CHUNK * words).enumerate() {
+                if any_below(chunk, query, u64::from(limit), from_memory) {
+                    visitor.visit(q, first + c * CHUNK, &chunk_distances(chunk, query, words));
+                    limit = visitor.limit(q);
+                }
             }
-        }
-    }
+        };
+        // The first query brings the block in. Two calls, so that the others carry no trace of it.
+        if q == 0 { pass(true) } else { pass(false) }
+    });
 }
 
 /// The scan in plain loops, which the compiler vectorises for the features of its caller.
@@ -232,9 +255,9 @@ const fn lane_counts<const BITS: usize>(x: u64) -> u64 {
 #[inline(always)]
 fn scan_lanes<const BITS: usize>(blocked: &[u64], queries: &[&[u64]], visitor: &mut impl Visitor) {
     let top = repeat::<BITS>(1 << (BITS - 1));
-    for (c, chunk) in blocked.as_chunks::<BITS>().0.iter().enumerate() {
-        for (q, query) in queries.iter().enumerate() {
-            let query = repeat::<BITS>(query[0]);
+    for_each_block(blocked, BITS, queries.len(), |first, block, q| {
+        let query = repeat::<BITS>(queries[q][0]);
+        for (c, chunk) in block.as_chunks::<BITS>().0.iter().enumerate() {
             // Counts are at most 32, so that the top bit of a lane is free: it survives the subtraction unless the count is below.
             let limit = repeat::<BITS>(u64::from(visitor.limit(q).min(64)));
             let mut at_least = top;
@@ -249,16 +272,16 @@ fn scan_lanes<const BITS: usize>(blocked: &[u64], queries: &[&[u64]], visitor: &
                         *out = (counts >> (lane * BITS) & 0x7f) as u32;
                     }
                 }
-                visitor.visit(q, c * CHUNK, &distances);
+                visitor.visit(q, first + c * CHUNK, &distances);
             }
         }
-    }
+    });
 }
 
 /// The scan of longer codes in plain loops over 8 codes.
 #[inline(always)]
 fn scan_groups(blocked: &[u64], words: usize, queries: &[&[u64]], visitor: &mut impl Visitor) {
-    with_constant_words!(words, |w| scan_with(blocked, w, queries, visitor, |chunk, query, limit| {
+    with_constant_words!(words, |w| scan_with(blocked, w, queries, visitor, |chunk, query, limit, _| {
         // The sign bit of `distance - limit` is set where the distance is below the limit.
         let mut below = [0u64; GROUP];
         for group in chunk.chunks_exact(GROUP * w) {
@@ -309,7 +332,7 @@ mod x86 {
     /// Codes of `WORDS` words, with the query's words kept in registers over a chunk.
     #[target_feature(enable = "avx512f,avx512vpopcntdq,popcnt")]
     fn scan_registers<const WORDS: usize>(blocked: &[u64], queries: &[&[u64]], visitor: &mut impl Visitor) {
-        scan_with(blocked, WORDS, queries, visitor, |chunk, query, limit| {
+        scan_with(blocked, WORDS, queries, visitor, |chunk, query, limit, from_memory| {
             let mut words = [_mm512_setzero_si512(); WORDS];
             for (register, &word) in words.iter_mut().zip(query) {
                 *register = _mm512_set1_epi64(word as i64);
@@ -317,8 +340,10 @@ mod x86 {
             let limit = _mm512_set1_epi64(limit as i64);
             let mut below = _mm512_setzero_si512();
             for group in chunk.as_chunks::<GROUP>().0.as_chunks::<WORDS>().0 {
-                for line in group {
-                    _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().wrapping_add(AHEAD).cast());
+                if from_memory {
+                    for line in group {
+                        _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().wrapping_add(AHEAD).cast());
+                    }
                 }
                 // Counting down from zero: `-limit + distance` is negative where the distance is below the limit.
                 let mut distance = _mm512_sub_epi64(_mm512_setzero_si512(), limit);

@@ -48,18 +48,18 @@ impl BlockedCodes {
     fn fill(shape: &CodeShape, n_items: usize, code: impl Fn(usize, usize) -> u8) -> Self {
         let mut blocked =
             Self { n_items, planes: shape.bytes_per_item(), four_bit: shape.is_four_bit(), bytes: Vec::new().into() };
-        let mut bytes = vec![0; n_items * blocked.planes];
-        for item in 0..n_items {
-            for codebook in 0..shape.n_codebooks {
-                let code = code(item, codebook);
-                if blocked.four_bit {
-                    bytes[blocked.position(item, codebook / 2)] |= code << (codebook % 2 * 4);
-                } else {
-                    bytes[blocked.position(item, codebook)] = code;
+        blocked.bytes = Array::filled(n_items * blocked.planes, |bytes| {
+            for item in 0..n_items {
+                for codebook in 0..shape.n_codebooks {
+                    let code = code(item, codebook);
+                    if blocked.four_bit {
+                        bytes[blocked.position(item, codebook / 2)] |= code << (codebook % 2 * 4);
+                    } else {
+                        bytes[blocked.position(item, codebook)] = code;
+                    }
                 }
             }
-        }
-        blocked.bytes = bytes.into();
+        });
         blocked
     }
 

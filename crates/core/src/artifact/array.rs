@@ -5,8 +5,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use bytemuck::Pod;
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut};
 use safetensors::Dtype;
+
+/// From this size on, [`Array::filled`] asks for large pages.
+const MANY_BYTES: usize = 4 << 20;
 
 /// A number type that arrays of an artifact are made of.
 pub trait Element: Pod + Send + Sync {
@@ -25,30 +28,47 @@ impl Element for crate::UserId {
     const DTYPE: Dtype = Dtype::U32;
 }
 
-/// An array inside a mapped artifact; cloning shares the map.
+/// Mapped pages: of a file, or of memory alone.
+pub(super) enum Pages {
+    File(Mmap),
+    Memory(MmapMut),
+}
+
+impl Deref for Pages {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::File(map) => map,
+            Self::Memory(map) => map,
+        }
+    }
+}
+
+/// An array inside a mapped artifact, or in pages of its own; cloning shares them.
 #[derive(Clone)]
 pub struct MappedArray<T> {
-    map: Arc<Mmap>,
+    pages: Arc<Pages>,
     start: usize,
     bytes: usize,
     element: PhantomData<T>,
 }
 
-impl<T: Element> MappedArray<T> {
+impl<T: Pod> MappedArray<T> {
     /// Wraps `bytes` bytes at `start`; `None` if they are out of range, misaligned, or no whole number of elements.
-    pub(super) fn new(map: Arc<Mmap>, start: usize, bytes: usize) -> Option<Self> {
-        let slice = map.get(start..start.checked_add(bytes)?)?;
+    pub(super) fn new(pages: Arc<Pages>, start: usize, bytes: usize) -> Option<Self> {
+        let slice = pages.get(start..start.checked_add(bytes)?)?;
         bytemuck::try_cast_slice::<u8, T>(slice).ok()?;
-        Some(Self { map, start, bytes, element: PhantomData })
+        Some(Self { pages, start, bytes, element: PhantomData })
     }
 }
 
-impl<T: Element> Deref for MappedArray<T> {
+impl<T: Pod> Deref for MappedArray<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // Range, alignment and length were checked in `new`; the map never moves.
-        bytemuck::cast_slice(&self.map[self.start..self.start + self.bytes])
+        // Range, alignment and length were checked where it was made; pages never move.
+        bytemuck::cast_slice(&self.pages[self.start..self.start + self.bytes])
     }
 }
 
@@ -57,11 +77,34 @@ impl<T: Element> Deref for MappedArray<T> {
 pub enum Array<T> {
     /// In memory.
     Owned(Vec<T>),
-    /// In a mapped file.
+    /// In a mapped file, or in pages of its own.
     Mapped(MappedArray<T>),
 }
 
-impl<T: Element> Deref for Array<T> {
+impl<T: Pod> Array<T> {
+    /// `n` zeros, and then what `fill` makes of them.
+    ///
+    /// From 4 MB on they lie on large pages, if the system has any: a scan of 64 MB takes half the time there.
+    pub fn filled(n: usize, fill: impl FnOnce(&mut [T])) -> Self {
+        let bytes = n.saturating_mul(size_of::<T>());
+        if bytes >= MANY_BYTES
+            && align_of::<T>() <= 4096
+            && let Ok(mut pages) = MmapMut::map_anon(bytes)
+        {
+            // Refused where there are no large pages; small ones serve as well, only slower.
+            #[cfg(target_os = "linux")]
+            let _ = pages.advise(memmap2::Advice::HugePage);
+            fill(bytemuck::cast_slice_mut(&mut pages));
+            let pages = Arc::new(Pages::Memory(pages));
+            return Self::Mapped(MappedArray { pages, start: 0, bytes, element: PhantomData });
+        }
+        let mut values = vec![T::zeroed(); n];
+        fill(&mut values);
+        Self::Owned(values)
+    }
+}
+
+impl<T: Pod> Deref for Array<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
@@ -78,9 +121,27 @@ impl<T> From<Vec<T>> for Array<T> {
     }
 }
 
-impl<T: Element + std::fmt::Debug> std::fmt::Debug for Array<T> {
+impl<T: Pod> std::fmt::Debug for Array<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let place = if matches!(self, Self::Owned(_)) { "owned" } else { "mapped" };
-        write!(f, "{place} array of {} {:?}", self.len(), T::DTYPE)
+        write!(f, "{place} array of {} {}", self.len(), std::any::type_name::<T>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_and_many_values_are_filled_alike() {
+        for n in [0, 1, 1000, MANY_BYTES / 8, MANY_BYTES / 8 + 1] {
+            let array = Array::filled(n, |values: &mut [u64]| {
+                assert!(values.iter().all(|&value| value == 0));
+                (0..).zip(values).for_each(|(at, value)| *value = at);
+            });
+            assert_eq!(matches!(array, Array::Mapped(_)), n * 8 >= MANY_BYTES);
+            assert_eq!(array.len(), n);
+            assert!((0..).zip(array.clone().iter()).all(|(at, &value)| at == value));
+        }
     }
 }

@@ -10,6 +10,7 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use serde::de::DeserializeOwned;
 
+use super::array::Pages;
 use super::{
     Array, ArtifactError, CHECKSUMS, CONFIG, Element, HEADER, KIND, MAX_HEADER_BYTES, MappedArray, VERSION,
     header_digest,
@@ -31,7 +32,7 @@ struct Entry {
 #[derive(Clone)]
 pub struct Artifact {
     path: PathBuf,
-    map: Arc<Mmap>,
+    pages: Arc<Pages>,
     kind: String,
     version: u32,
     metadata: BTreeMap<String, String>,
@@ -115,8 +116,14 @@ impl Artifact {
             })
             .collect();
 
-        let mut artifact =
-            Self { path: path.into(), map: Arc::new(map), kind: String::new(), version: 0, metadata, entries };
+        let mut artifact = Self {
+            path: path.into(),
+            pages: Arc::new(Pages::File(map)),
+            kind: String::new(),
+            version: 0,
+            metadata,
+            entries,
+        };
         artifact.verify_header()?;
         artifact.kind = artifact.text(KIND)?.to_owned();
         artifact.version =
@@ -144,7 +151,7 @@ impl Artifact {
         for (name, entry) in &self.entries {
             let written =
                 checksums.get(name).ok_or_else(|| self.field_error(CHECKSUMS, format!("lacks array {name}")))?;
-            let digest = blake3::hash(&self.map[entry.start..entry.start + entry.bytes]).to_hex().to_string();
+            let digest = blake3::hash(&self.pages[entry.start..entry.start + entry.bytes]).to_hex().to_string();
             if &digest != written {
                 return Err(self.damaged(name, written, digest));
             }
@@ -207,7 +214,7 @@ impl Artifact {
             let problem = format!("array has element type {:?}, expected {:?}", entry.dtype, T::DTYPE);
             return Err(self.field_error(name, problem));
         }
-        let mapped = MappedArray::new(Arc::clone(&self.map), entry.start, entry.bytes)
+        let mapped = MappedArray::new(Arc::clone(&self.pages), entry.start, entry.bytes)
             .ok_or_else(|| self.field_error(name, "array is misaligned".into()))?;
         Ok((Array::Mapped(mapped), &entry.shape))
     }

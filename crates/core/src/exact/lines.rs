@@ -1,9 +1,8 @@
-//! Bytes in cache lines, on large pages where there are any.
+//! Bytes in cache lines.
 
 use std::ops::Deref;
 
 use bytemuck::{Pod, Zeroable};
-use memmap2::MmapMut;
 
 use crate::artifact::Array;
 use crate::simd::LANES;
@@ -28,35 +27,18 @@ impl Line {
 }
 
 /// Lines in memory, or in a mapped file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Lines {
-    /// A few.
-    Heap(Vec<Line>),
-    /// Many: pages of their own, large ones if the system has them. A scan of 64 MB takes half the time on those.
-    Pages(MmapMut),
+    /// Made here.
+    Memory(Array<Line>),
     /// In a file, where the writer aligned them.
     File(Array<u64>),
 }
 
-/// From this size on, large pages are asked for.
-const MANY_BYTES: usize = 4 << 20;
-
 impl Lines {
     /// `n` lines, written by `fill` over zeros.
     pub(super) fn new(n: usize, fill: impl FnOnce(&mut [Line])) -> Self {
-        let n_bytes = n.saturating_mul(size_of::<Line>());
-        if n_bytes >= MANY_BYTES
-            && let Ok(mut pages) = MmapMut::map_anon(n_bytes)
-        {
-            // Refused where there are no large pages; small ones serve as well, only slower.
-            #[cfg(target_os = "linux")]
-            let _ = pages.advise(memmap2::Advice::HugePage);
-            fill(bytemuck::cast_slice_mut(&mut pages));
-            return Self::Pages(pages);
-        }
-        let mut lines = vec![Line::zeroed(); n];
-        fill(&mut lines);
-        Self::Heap(lines)
+        Self::Memory(Array::filled(n, fill))
     }
 
     /// Whole lines from a file; copied if another writer did not align them.
@@ -77,20 +59,9 @@ impl Deref for Lines {
 
     fn deref(&self) -> &[Line] {
         match self {
-            Self::Heap(lines) => lines,
-            // Pages are aligned, and their number of bytes is a multiple of a line's.
-            Self::Pages(pages) => bytemuck::cast_slice(pages),
+            Self::Memory(lines) => lines,
             // Length and alignment were checked in `from_file`; the map never moves.
             Self::File(words) => bytemuck::cast_slice(words),
         }
-    }
-}
-
-impl Clone for Lines {
-    fn clone(&self) -> Self {
-        if let Self::File(words) = self {
-            return Self::File(words.clone());
-        }
-        Self::new(self.len(), |lines| lines.copy_from_slice(self))
     }
 }
