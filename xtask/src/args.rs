@@ -33,7 +33,7 @@ pub(crate) struct ReproduceArgs {
     /// Format of --input (`cargo xtask data list` names them)
     #[arg(long, value_name = "F", requires = "input")]
     pub(crate) format: Option<String>,
-    /// How much work: `quick` is minutes, `paper` is what the paper did
+    /// How much work: `quick` is minutes, `paper` is what the paper did, `small` a part of it where an experiment has one
     #[arg(long, value_enum, default_value_t = Profile::Quick)]
     pub(crate) profile: Profile,
     /// Only this model; may be given again
@@ -70,6 +70,8 @@ pub(crate) struct ReproduceArgs {
 pub(crate) enum Profile {
     /// Minutes: few epochs, small searches.
     Quick,
+    /// A part of what the paper did, where an experiment has one; all of it elsewhere.
+    Small,
     /// What the paper did.
     Paper,
 }
@@ -79,6 +81,7 @@ impl Profile {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Quick => "quick",
+            Self::Small => "small",
             Self::Paper => "paper",
         }
     }

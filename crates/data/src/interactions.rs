@@ -96,6 +96,16 @@ impl Interactions {
         self.times.as_ref().map(|times| &times[self.by_user.range(user.index())])
     }
 
+    /// Items of a user by falling time, if times are known; of equal times the highest id counts as the newest, as in the splits.
+    #[must_use]
+    pub fn newest_first(&self, user: UserId) -> Option<Vec<ItemId>> {
+        let times = self.times_of(user)?;
+        let mut order: Vec<usize> = (0..times.len()).collect();
+        order.sort_by_key(|&at| times[at]);
+        let items = self.items_of(user);
+        Some(order.into_iter().rev().map(|at| items[at]).collect())
+    }
+
     /// Weights aligned with [`items_of`](Self::items_of), if weights are known.
     #[must_use]
     pub fn weights_of(&self, user: UserId) -> Option<&[f32]> {

@@ -147,6 +147,14 @@ pub enum ForestError {
     /// A beam of no width.
     #[error("beam_width is 0, expected at least 1")]
     BeamWidth,
+    /// More trees asked for than there are, or none.
+    #[error("{got} trees are asked for, expected 1 to {n_trees}, as many as the forest has")]
+    Trees {
+        /// Trees of the forest.
+        n_trees: usize,
+        /// Trees asked for.
+        got: usize,
+    },
     /// Trees over different items.
     #[error("tree {tree} has {got} items, the first one has {expected}")]
     Items {

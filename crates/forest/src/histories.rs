@@ -28,13 +28,7 @@ impl Histories {
     /// [`HistoryError::NoTimes`].
     #[cfg(feature = "train")]
     pub fn from_interactions(interactions: &rectify_data::Interactions) -> Result<Self, HistoryError> {
-        let rows = interactions.users().map(|user| {
-            let times = interactions.times_of(user).ok_or(HistoryError::NoTimes)?;
-            let mut order: Vec<usize> = (0..times.len()).collect();
-            order.sort_by_key(|&at| times[at]);
-            let items = interactions.items_of(user);
-            Ok(order.into_iter().rev().map(|at| items[at]).collect::<Vec<ItemId>>())
-        });
+        let rows = interactions.users().map(|user| interactions.newest_first(user).ok_or(HistoryError::NoTimes));
         Ok(Self::from_rows(rows.collect::<Result<Vec<_>, _>>()?))
     }
 
@@ -118,6 +112,12 @@ impl<R> ForUsers<R> {
     #[must_use]
     pub fn into_inner(self) -> R {
         self.inner
+    }
+
+    /// What answers, and the histories, back.
+    #[must_use]
+    pub fn into_parts(self) -> (R, Histories) {
+        (self.inner, self.histories)
     }
 
     /// The histories.

@@ -121,6 +121,19 @@ impl ForestIndex {
         Self::new(self.trees, search)
     }
 
+    /// The forest as it was after its first `n` trees; the last of them ranks.
+    ///
+    /// # Errors
+    /// [`ForestError::Trees`].
+    pub fn first_trees(mut self, n: usize) -> Result<Self, ForestError> {
+        let n_trees = self.trees.len();
+        if !(1..=n_trees).contains(&n) {
+            return Err(ForestError::Trees { n_trees, got: n });
+        }
+        self.trees.truncate(n);
+        Ok(self)
+    }
+
     /// A forest whose candidates are ranked by `scorer`.
     ///
     /// # Errors

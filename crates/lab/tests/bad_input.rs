@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{EXPERIMENT, Place, failure};
+use common::{EXPERIMENT, FOREST, Place, failure};
 
 #[cfg(feature = "train")]
 mod reproduce {
@@ -64,6 +64,21 @@ mod reproduce {
         check(&refused(&experiment, &[]), 3, &["mf-bpr", "embedding_dim", "at least 1"]);
         let experiment = EXPERIMENT.replace("l2 = [10.0, 100.0]", "l2 = [10.0, -1.0]");
         check(&refused(&experiment, &[]), 3, &["model ease", "l2", "-1"]);
+    }
+
+    #[test]
+    fn impossible_ways_of_serving() {
+        let refused = |from: &str, to: &str| refused(&FOREST.replace(from, to), &[]);
+        check(
+            &refused("{ n_trees = 1 }, {", "{ n_trees = 3 }, {"),
+            3,
+            &["model deforec", "n_trees is 3, expected 1 to 2"],
+        );
+        check(&refused("beam_width = 12", "beam_width = 0"), 3, &["also_served of deforec: beam_width is 0"]);
+        check(&refused("beam_width = 12", "beam_wdth = 12"), 3, &["did you mean `beam_width`"]);
+        let text = refused("{ embedding_dim = 8 }", "{ embedding_dim = 8 }\nalso_served = [{ n_trees = 1 }]");
+        check(&text, 3, &["also_served of fm", "in one way only"]);
+        check(&refused("{ embedding_dim = 8 }", "{ hidden = [8] }"), 3, &["youtube-dnn, not fm; name the other kind"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod common;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{EXPERIMENT, Place, models};
+use common::{EXPERIMENT, FOREST, Place, models};
 
 #[test]
 fn one_run_writes_every_output_and_a_second_one_trains_nothing() {
@@ -36,6 +36,31 @@ fn one_run_writes_every_output_and_a_second_one_trains_nothing() {
     assert_eq!(third["records"][0]["value"], first["records"][2]["value"]);
     // The claim needs a model that was left out: a note says so.
     assert!(third["notes"][0].as_str().unwrap().contains("not decided: ease"), "{}", third["notes"]);
+}
+
+#[test]
+fn a_forest_is_served_in_other_ways_without_another_training() {
+    let place = Place::new(FOREST);
+    place.reproduce(&["--out", "out"]).assert().success();
+    let first = place.results("out");
+    let variants = |results: &serde_json::Value| -> Vec<String> {
+        let records = results["records"].as_array().unwrap().iter().filter(|r| r["model"] == "deforec");
+        records.map(|r| r["variant"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(variants(&first), ["", "n_trees = 1", "beam_width = 12, n_trees = 1"]);
+    assert_eq!(first["claims"].as_array().unwrap().len(), 1, "{}", first["notes"]);
+    let trained = models(&place.path("out"));
+    assert_eq!(trained.len(), 2);
+
+    // Other ways of serving find the same models.
+    let other = FOREST.replace("{ n_trees = 1 }, {", "{ beam_width = 40, candidates = \"beam\" }, {");
+    std::fs::write(place.path("experiments/tiny.toml"), other).unwrap();
+    place.reproduce(&["--out", "out"]).assert().success();
+    let second = place.results("out");
+    assert_eq!(variants(&second)[1], "beam_width = 40, candidates = \"beam\"");
+    assert!(second["runs"].as_array().unwrap().iter().all(|run| run["cached"] == true));
+    assert!(models(&place.path("out")) == trained, "models were trained again");
+    assert_eq!(first["records"][0]["value"], second["records"][0]["value"]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What can be wrong with a configuration, and what can stop a fit.
 
+use rectify_core::UserId;
 use rectify_data::Interactions;
 use rectify_data::samplers::SamplerError;
 use rectify_tensor::OptimizerError;
@@ -68,6 +69,31 @@ pub enum FitError {
         text_items: usize,
         /// Size of the vocabulary.
         n_words: usize,
+    },
+    /// Data without times, for a model that learns what comes next.
+    #[error(
+        "what comes next is learned from times, but the data has no times; give data with times (a time column, or order in the file \
+         as the manifests allow)"
+    )]
+    NoTimes,
+    /// A user to learn from that the data do not have.
+    #[error("user {user} is to be learned from, but the data has {n_users} users")]
+    UnknownUser {
+        /// The user.
+        user: UserId,
+        /// Users of the data.
+        n_users: usize,
+    },
+    /// Nobody did enough to learn what comes next.
+    #[error(
+        "no user of {n_users} has more than {min_history} interactions, so there is nothing to learn from; lower min_history or \
+         give longer histories"
+    )]
+    NoSamples {
+        /// Users that were looked at.
+        n_users: usize,
+        /// Earlier items that a sample needs.
+        min_history: usize,
     },
     /// More memory than the configuration allows.
     #[error(

@@ -73,6 +73,43 @@ fn a_forest_of_one_is_its_tree_and_twins_change_nothing() {
 }
 
 #[test]
+fn the_first_trees_are_the_forest_that_they_were() {
+    let whole = forest(120, 3, 10);
+    for n in 1..=3 {
+        let first = whole.clone().first_trees(n).unwrap();
+        let grown = forest(120, n as u64, 10);
+        for query in queries(120) {
+            let [mut got, mut want] = [const { TopK::new() }; 2];
+            first.search(&query, 9, &ItemFilter::all(), &mut got).unwrap();
+            grown.search(&query, 9, &ItemFilter::all(), &mut want).unwrap();
+            assert_eq!(got, want);
+        }
+    }
+    for n in [0, 4] {
+        let error = whole.clone().first_trees(n).unwrap_err().to_string();
+        assert_eq!(error, format!("{n} trees are asked for, expected 1 to 3, as many as the forest has"));
+    }
+}
+
+#[test]
+fn twice_the_items_cost_two_beams_more() {
+    let all = ItemFilter::all();
+    let beam = 10;
+    let scored: Vec<usize> = [250, 500, 1000, 2000, 4000]
+        .map(|n_items| {
+            let index = forest(n_items, 1, beam);
+            let of_query = |query: &Vec<ItemId>| index.search(query, beam, &all, &mut TopK::new()).unwrap();
+            queries(n_items as u32).iter().map(of_query).max().unwrap()
+        })
+        .to_vec();
+    // Level 3 is kept whole, 16 nodes of level 4 are scored, then two children of ten nodes each, some of whose leaves have no twin.
+    for (more, got) in scored.iter().enumerate() {
+        let levels = 4 + more;
+        assert!((16 + 2 * beam * (levels - 1)..=16 + 2 * beam * levels).contains(got), "{levels}: {got}");
+    }
+}
+
+#[test]
 fn candidates_of_several_trees_are_ranked_by_the_discriminator() {
     /// Likes high ids.
     struct Latest;

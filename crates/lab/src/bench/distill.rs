@@ -27,7 +27,6 @@ pub(super) fn cases() -> Vec<Case> {
             script: "de_rrd.py",
             arguments: |_| arguments(None),
             read: costs,
-            own: &[],
             promises: &[("torch", 5.0)],
         },
         // The first epoch, in which every expert runs for every entity.
@@ -38,7 +37,6 @@ pub(super) fn cases() -> Vec<Case> {
             script: "de_rrd.py",
             arguments: |_| arguments(Some(1.0)),
             read: costs,
-            own: &[],
             promises: &[("torch", 5.0)],
         },
         Case {
@@ -48,7 +46,6 @@ pub(super) fn cases() -> Vec<Case> {
             script: "de_rrd.py",
             arguments: |_| arguments(Some(0.1)),
             read: costs,
-            own: &[],
             promises: &[("torch", 5.0)],
         },
     ]

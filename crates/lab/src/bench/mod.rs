@@ -11,8 +11,6 @@ mod evaluation;
 #[cfg(feature = "train")]
 mod forest;
 #[cfg(feature = "train")]
-mod hdn;
-#[cfg(feature = "train")]
 mod light_rec;
 mod npy;
 mod retrieval;

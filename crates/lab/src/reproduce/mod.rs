@@ -3,7 +3,6 @@
 mod cache;
 mod claims;
 mod experiment;
-mod figures;
 mod outcome;
 mod plan;
 mod progress;

@@ -41,11 +41,12 @@ pub(crate) struct PlannedModel {
     pub(crate) teacher: Option<String>,
     /// A second pass over its best items, by an earlier model of the plan.
     pub(crate) post_rank: Option<PostRank>,
-    pub(crate) batch_sizes: Vec<usize>,
     pub(crate) settings: Settings,
     pub(crate) training: Training,
     /// Every combination to try, as settings to lay over `settings`; empty for no search.
     pub(crate) trials: Vec<Settings>,
+    /// Other ways to serve what was trained.
+    pub(crate) also_served: Vec<Settings>,
 }
 
 impl Experiment {
@@ -75,7 +76,7 @@ impl Experiment {
             .models
             .iter()
             .filter(|model| {
-                (wanted.contains(&model.name()) || wanted.is_empty() && !model.on_request)
+                (wanted.is_empty() || wanted.contains(&model.name()))
                     && here(&model.only_on)
                     && among(&model.only_in, profile)
             })
@@ -86,12 +87,15 @@ impl Experiment {
                 let mut training = self.training.overridden_by(&kind.training).overridden_by(&model.training);
                 let shared = self.kinds.get(&model.kind).and_then(|kind| kind.search.as_ref());
                 let mut search = model.search.as_ref().or(shared);
+                let shared = self.kinds.get(&model.kind).and_then(|kind| kind.also_served.as_ref());
+                let mut also_served = model.also_served.as_ref().or(shared);
                 for layer in &layers {
                     training = training.overridden_by(&layer.training);
                     for own in [layer.kinds.get(&model.kind), layer.models.get(model.name())].into_iter().flatten() {
                         merge(&mut settings, &own.settings);
                         training = training.overridden_by(&own.training);
                         search = own.search.as_ref().or(search);
+                        also_served = own.also_served.as_ref().or(also_served);
                     }
                 }
                 PlannedModel {
@@ -99,10 +103,10 @@ impl Experiment {
                     kind: model.kind.clone(),
                     teacher: model.teacher.clone(),
                     post_rank: model.post_rank.clone(),
-                    batch_sizes: model.batch_sizes.clone(),
                     settings,
                     training,
                     trials: search.filter(|_| searches).map(grid).unwrap_or_default(),
+                    also_served: also_served.cloned().unwrap_or_default(),
                 }
             })
             .collect();

@@ -1,23 +1,21 @@
 //! The models that experiments can name: settings in, a scorer on disk out.
 
 mod bits;
-mod cascades;
 mod codes;
 mod distilled;
 mod teachers;
+mod towers;
 mod trees;
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use rectify_cascade::CascadeIndex;
 use rectify_core::rng::Seed;
 use rectify_core::{Hidden, ItemId, QueryError, Retriever, Scorer, Teacher, UserId};
 use rectify_data::{Categories, Interactions, WordCounts};
-use rectify_teachers::Factors;
 use rectify_tensor::train::{FitConfig, FitReport, Observer};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::experiment::Settings;
@@ -46,16 +44,6 @@ pub(crate) trait Model: Send + Sync {
 
     /// Bytes of what a search reads of the items, if it can tell them from users.
     fn item_bytes(&self) -> Option<usize> {
-        None
-    }
-
-    /// As vectors, if it is nothing else.
-    fn factors(&self) -> Option<&Factors> {
-        None
-    }
-
-    /// As a cascade, if it is one.
-    fn cascade(&self) -> Option<&CascadeIndex> {
         None
     }
 }
@@ -88,7 +76,7 @@ impl Teacher for TeacherOf<'_> {
 /// A validation metric of the model of the moment.
 pub(crate) type Validate<'a> = dyn FnMut(Answers<'_>) -> Result<f64> + 'a;
 
-/// What the data set and its split tell beside the interactions; nothing for kinds that [have no use for it](Kind::looks_beside).
+/// What the data set and its split tell beside the interactions; as far as a kind [has use for it](Kind::beside).
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Beside<'a> {
     /// Categories of items, if there are any.
@@ -137,14 +125,33 @@ impl Kind {
         (self.resolve)(settings).map_err(|problem| refusal::input(format!("settings of {}: {problem}", self.name)))
     }
 
-    /// Whether it learns from categories, and from some users alone where users were split.
-    pub(crate) fn looks_beside(&self) -> bool {
-        trees::KINDS.iter().any(|kind| kind.name == self.name)
+    /// What it learns from of `all` that the data set and its split tell beside the interactions.
+    pub(crate) fn beside<'a>(&self, all: Beside<'a>) -> Beside<'a> {
+        let among = |kinds: &[Kind]| kinds.iter().any(|kind| kind.name == self.name);
+        match (among(trees::KINDS), among(towers::KINDS)) {
+            (true, _) => all,
+            (_, true) => Beside { categories: None, ..all },
+            (false, false) => Beside::default(),
+        }
     }
 
     /// Trains and saves; a report if it learns by epochs.
     pub(crate) fn train(&self, job: Job<'_>) -> Result<Option<FitReport>> {
         (self.train)(job).with_context(|| format!("training {}", self.name))
+    }
+
+    /// Checks a way to serve what `config` trains, other than the config's own.
+    pub(crate) fn check_served(&self, config: &Value, how: &Settings) -> Result<()> {
+        let served = match trees::KINDS.iter().any(|kind| kind.name == self.name) {
+            true => trees::check_served(config, how),
+            false => Err("a model of this kind is served in one way only".into()),
+        };
+        served.map_err(|problem| refusal::input(format!("also_served of {}: {problem}", self.name)))
+    }
+
+    /// Maps a trained model to be served in a way that [was checked](Self::check_served).
+    pub(crate) fn open_served(&self, path: &Path, how: &Settings) -> Result<Box<dyn Model>> {
+        trees::open_served(path, how)
     }
 
     /// Maps a trained model.
@@ -155,18 +162,11 @@ impl Kind {
 
 /// The kind of that name.
 pub(crate) fn find(name: &str) -> Result<&'static Kind> {
-    let all = || {
-        let learned = [teachers::KINDS, distilled::KINDS, codes::KINDS, bits::KINDS, trees::KINDS, cascades::KINDS];
-        learned.into_iter().flatten()
-    };
+    let families = [teachers::KINDS, towers::KINDS, distilled::KINDS, codes::KINDS, bits::KINDS, trees::KINDS];
+    let all = || families.into_iter().flatten();
     let known: Vec<&str> = all().map(|kind| kind.name).collect();
     all().find(|kind| kind.name == name).ok_or_else(|| refusal::input(suggest::unknown("kind of model", name, &known)))
 }
-
-/// Settings of a model without any.
-#[derive(Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct NoSettings {}
 
 /// Reads settings over the defaults of `C`, checks them, and writes all of them out.
 fn resolve<C: Default + DeserializeOwned + Serialize, E: std::fmt::Display>(

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use rectify_core::Exhaustive;
 use rectify_core::rng::Seed;
+use rectify_core::{Exhaustive, Retriever, UserId};
 use rectify_data::{Duplicates, Holdout, Interactions, InteractionsBuilder, Split, WordCounts};
 use rectify_eval::{Candidates, Cut, Evaluation, Metric, Rerank, System, evaluate, evaluate_test};
 use serde_json::Value;
 
 use super::cache::{Cache, Measure, Recipe, TestAt, TestValues, Trained};
 use super::experiment::PostRank;
-use super::outcome::{ListCost, Outcome, longest, records};
+use super::outcome::{ListCost, Outcome, records};
 use super::plan::{Plan, PlannedModel, merge};
 use super::progress::Progress;
 use super::registry::{self, Answers, Beside, Kind};
-use super::{claims, figures, protocol};
+use super::{claims, protocol};
 use crate::measure::Stopwatch;
 use crate::record::{Epoch, Results, Run, Trial, Validation, tidy};
 use crate::refusal;
@@ -47,7 +47,11 @@ pub(crate) fn check(plan: &Plan) -> Result<()> {
             }
             _ => {}
         }
-        configs(kind, model).with_context(|| format!("model {} of experiment {}", model.name, plan.paper))?;
+        let of_model = || format!("model {} of experiment {}", model.name, plan.paper);
+        let (plain, _) = configs(kind, model).with_context(of_model)?;
+        for how in &model.also_served {
+            kind.check_served(&plain, how).with_context(of_model)?;
+        }
     }
     Ok(())
 }
@@ -86,7 +90,6 @@ pub(crate) fn run(
         None => source.load()?,
     };
     let protocol = plan.protocol.clone().unwrap_or_else(|| source.usual_protocol(&data));
-    let first_run = results.runs.len();
     let mut outcomes: Vec<Outcome> = plan.models.iter().map(|_| Outcome::default()).collect();
     for repeat in 0..plan.seeds {
         let seed = Seed(context.first_seed);
@@ -116,11 +119,10 @@ pub(crate) fn run(
                     None => None,
                 },
                 text,
-                beside: if kind.looks_beside() {
-                    Beside { categories: data.categories.as_ref(), training_users: split.training_users.as_deref() }
-                } else {
-                    Beside::default()
-                },
+                beside: kind.beside(Beside {
+                    categories: data.categories.as_ref(),
+                    training_users: split.training_users.as_deref(),
+                }),
                 split: full.as_ref().map_or(&split, |full| full),
                 searched: &split,
                 seed: context.first_seed + u64::from(repeat),
@@ -134,18 +136,32 @@ pub(crate) fn run(
     let cleaned = plan.cleaning.as_ref().map(protocol::describe_cleaning).unwrap_or_default();
     let text =
         |candidates| format!("{cleaned}{}; profile {}", protocol::describe(&protocol, candidates), context.profile);
-    for candidates in std::iter::once(plan.candidates).chain(plan.also_among) {
-        let first = results.records.len();
-        let mut pooled: BTreeMap<(&str, &str), Evaluation> = BTreeMap::new();
-        for (model, outcome) in plan.models.iter().zip(&outcomes) {
-            results.records.extend(records(plan, model, outcome, candidates, &text(candidates), context)?);
-            let tested = if candidates == plan.candidates { &outcome.tested } else { &outcome.also };
-            pooled.extend(tested.pooled()?.into_iter().map(|(variant, all)| ((model.name.as_str(), variant), all)));
+    let first = results.records.len();
+    let mut pooled: BTreeMap<(&str, &str), Evaluation> = BTreeMap::new();
+    for (model, outcome) in plan.models.iter().zip(&outcomes) {
+        let evaluation = Evaluation::pooled(&outcome.evaluations)?;
+        results.records.extend(records(plan, model, outcome, &evaluation, &text(plan.candidates), context)?);
+        pooled.insert((&model.name, ""), evaluation);
+        for (variant, evaluations) in &outcome.variants {
+            pooled.insert((&model.name, variant), Evaluation::pooled(evaluations)?);
         }
-        let claims = plan.claims.iter().filter(|claim| claim.among.unwrap_or(plan.candidates) == candidates);
-        let (decided, notes) = claims::decide(claims, &results.records[first..], &results.runs[first_run..], &pooled);
-        results.claims.extend(decided);
-        results.notes.extend(notes);
+    }
+    let (decided, notes) = claims::decide(&plan.claims, &results.records[first..], &pooled);
+    results.claims.extend(decided);
+    results.notes.extend(notes);
+
+    if let Some(candidates) = plan.also_among {
+        // Published values belong to the first protocol.
+        let plan = Plan { published: Vec::new(), ..plan.clone() };
+        for (model, outcome) in plan.models.iter().zip(&mut outcomes) {
+            let also = Outcome {
+                evaluations: std::mem::take(&mut outcome.also),
+                train_seconds: std::mem::take(&mut outcome.train_seconds),
+                ..Outcome::default()
+            };
+            let evaluation = Evaluation::pooled(&also.evaluations)?;
+            results.records.extend(records(&plan, model, &also, &evaluation, &text(candidates), context)?);
+        }
     }
     Ok(())
 }
@@ -229,7 +245,7 @@ impl One<'_> {
         if let Some(candidates) = self.plan.also_among {
             let metrics = &self.plan.metrics;
             let system = self.system_among(model.answers(), metrics, candidates);
-            outcome.also.evaluations.push(evaluate_test(system, self.split, metrics, candidates)?);
+            outcome.also.push(evaluate_test(system, self.split, metrics, candidates)?);
         }
         let first_metric = self.plan.metrics[0];
         progress.end(&format!(
@@ -240,10 +256,8 @@ impl One<'_> {
         ));
         outcome.train_seconds.push(trained.origin.train_seconds);
         outcome.tests.push(trained.origin.tests.clone());
-        outcome.tested.evaluations.push(evaluation);
+        outcome.evaluations.push(evaluation);
         let cost = ListCost::of_model(model.answers(), self.plan, &self.split.train)?;
-        let (train, k) = (&self.split.train, longest(self.plan, self.split.train.n_items()));
-        let beside = figures::of(&*model, &config, &self.model.batch_sizes, k, train)?;
         let run = Run {
             paper: self.plan.paper.clone(),
             dataset: self.plan.dataset.clone(),
@@ -261,8 +275,6 @@ impl One<'_> {
             n_params: model.n_params().map(|n| n as u64),
             item_bytes: model.item_bytes().map(|n| n as u64),
             all_users_seconds: cost.all_users_seconds,
-            measured: beside.measured,
-            figures: beside.figures,
             validation: chosen.origin.validation.map(|value| Validation {
                 metric: self.plan.select_by.to_string(),
                 value,
@@ -277,11 +289,17 @@ impl One<'_> {
             search,
             key: trained.key.clone(),
         };
+        runs.push(run.clone());
         if let Some((post, by)) = self.second {
-            runs.push(run.clone());
             self.post_rank(&run, model.answers(), post, by, outcome, runs)?;
-        } else {
-            runs.push(run);
+        }
+        for how in &self.model.also_served {
+            let model = self.kind.open_served(&trained.path, how)?;
+            let lists = model.answers().retriever.context("a model served in several ways gives lists")?;
+            let run = Run { item_bytes: model.item_bytes().map(|n| n as u64), ..run.clone() };
+            let variant = crate::report::view::settings(&Value::Object(how.clone()));
+            progress
+                .end(&format!("{label}, {variant}: {}", self.add_variant(run, variant.clone(), lists, outcome, runs)?));
         }
         Ok(made)
     }
@@ -298,36 +316,42 @@ impl One<'_> {
     ) -> Result<()> {
         let kind = self.plan.models.iter().find(|model| model.name == post.by).map(|model| &model.kind);
         let second = registry::find(kind.context("a model of the plan")?)?.open(&by.reported.path)?;
-        let (plan, train) = (self.plan, &self.split.train);
-        let metrics: Vec<Metric> = plan.metrics.iter().copied().filter(|m| matches!(m.cut(), Cut::At(_))).collect();
         for &depth in &post.depths {
             let all = Exhaustive::new(model.scorer);
             let lists = Rerank::new(model.retriever.unwrap_or(&all), second.answers().scorer, depth)?;
-            let watch = Stopwatch::of_process();
-            let evaluate_among =
-                |candidates| evaluate_test(System::Retriever(&lists), self.split, &metrics, candidates);
-            let evaluation = evaluate_among(plan.candidates)?;
-            let eval_seconds = tidy(watch.wall_seconds());
-            let cost = ListCost::of(&lists, plan, train)?;
-            let variant = post.variant(depth);
-            outcome.tested.post_ranked.entry(variant.clone()).or_default().push(evaluation);
-            if let Some(candidates) = plan.also_among {
-                outcome.also.post_ranked.entry(variant.clone()).or_default().push(evaluate_among(candidates)?);
-            }
-            runs.push(Run {
-                variant,
-                eval_seconds,
-                query_us: cost.query_us,
-                all_users_seconds: cost.all_users_seconds,
-                // Learned or measured with the model itself, and told there.
-                measured: BTreeMap::new(),
-                figures: Vec::new(),
-                curve: Vec::new(),
-                search: Vec::new(),
-                ..first.clone()
-            });
+            self.add_variant(first.clone(), post.variant(depth), &lists, outcome, runs)?;
         }
         Ok(())
+    }
+
+    /// Evaluates another way to a model's lists and adds it beside the model's own run; tells the first metric.
+    fn add_variant(
+        &self,
+        own: Run,
+        variant: String,
+        lists: &dyn Retriever<Query = UserId>,
+        outcome: &mut Outcome,
+        runs: &mut Vec<Run>,
+    ) -> Result<String> {
+        let plan = self.plan;
+        let metrics: Vec<Metric> = plan.metrics.iter().copied().filter(|m| matches!(m.cut(), Cut::At(_))).collect();
+        let watch = Stopwatch::of_process();
+        let evaluation = evaluate_test(System::Retriever(lists), self.split, &metrics, plan.candidates)?;
+        let eval_seconds = tidy(watch.wall_seconds());
+        let first = metrics.first().and_then(|metric| Some(format!("{metric} {:.4}", evaluation.value(*metric)?)));
+        let cost = ListCost::of(lists, plan, &self.split.train)?;
+        outcome.add_variant(&variant, evaluation);
+        runs.push(Run {
+            variant,
+            eval_seconds,
+            query_us: cost.query_us,
+            all_users_seconds: cost.all_users_seconds,
+            // Learned with the model itself, and told there.
+            curve: Vec::new(),
+            search: Vec::new(),
+            ..own
+        });
+        Ok(first.unwrap_or_default())
     }
 
     /// Tries every setting on the validation part; the first of the best wins.

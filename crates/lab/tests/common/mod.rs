@@ -45,6 +45,38 @@ left = { model = "ease", metric = "ndcg@10" }
 right = { model = "pop-rank", metric = "ndcg@10" }
 "#;
 
+/// A forest, served in several ways, and a rival; seconds on the tiny data.
+pub(crate) const FOREST: &str = r#"
+title = "forest"
+dataset = "synthetic-tiny"
+seeds = 1
+metrics = ["recall@10"]
+select_by = "recall@10"
+training = { max_epochs = 2 }
+protocol.user-disjoint = { validation_users = 20, test_users = 20 }
+
+[[models]]
+kind = "fm"
+settings = { embedding_dim = 8 }
+
+[[models]]
+kind = "deforec"
+also_served = [{ n_trees = 1 }, { beam_width = 12, n_trees = 1 }]
+[models.settings]
+search.beam_width = 30
+forest.n_trees = 2
+forest.later_epochs = 1
+forest.model.samples_per_epoch = 200
+forest.model.shape = { embedding_dim = 6, windows = [1, 2, 4], attention_dim = 6, layers = [16] }
+
+[[claims]]
+id = "more trees"
+text = "two trees find no less than half of what one finds"
+factor = 0.5
+left = { model = "deforec", metric = "recall@10" }
+right = { model = "deforec", variant = "n_trees = 1", metric = "recall@10" }
+"#;
+
 /// A folder with the experiment `tiny`, and places for results and caches.
 pub(crate) struct Place {
     folder: tempfile::TempDir,

@@ -6,15 +6,16 @@ use anyhow::Result;
 use rectify_core::Index;
 use rectify_core::artifact::Overwrite;
 use rectify_forest::{
-    ForUsers, ForestConfig, ForestIndex, Histories, InitialTree, Learners, SearchConfig, TreeModel, fit_forest,
+    Candidates, ForUsers, ForestConfig, ForestIndex, Histories, InitialTree, Learners, SearchConfig, TreeModel,
+    fit_forest,
 };
 use rectify_tensor::train::{EpochRecord, FitReport};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Answers, Job, Kind, Model, config, resolve_from};
-use crate::refusal;
 use crate::reproduce::experiment::Settings;
+use crate::{refusal, suggest};
 
 /// Settings of a forest.
 #[derive(Deserialize, Serialize)]
@@ -51,6 +52,49 @@ impl Model for ForUsers<ForestIndex> {
 
 fn open(path: &Path) -> Result<Box<dyn Model>> {
     Ok(Box::new(ForUsers::<ForestIndex>::open(path)?))
+}
+
+/// How else a trained forest is served; what is not said stays as it was trained.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Served {
+    beam_width: Option<usize>,
+    candidates: Option<Candidates>,
+    /// The first trees alone.
+    n_trees: Option<usize>,
+}
+
+impl Served {
+    fn read(how: &Settings) -> Result<Self, String> {
+        serde_json::from_value(Value::Object(how.clone())).map_err(|error| suggest::explain(&error.to_string()))
+    }
+}
+
+pub(super) fn check_served(config: &Value, how: &Settings) -> Result<(), String> {
+    let served = Served::read(how)?;
+    let Grown { forest, .. } = serde_json::from_value(config.clone()).map_err(|error| error.to_string())?;
+    let expected = format!("1 to {}, as many as are learned", forest.n_trees);
+    match served {
+        Served { beam_width: Some(0), .. } => Err("beam_width is 0, expected at least 1".into()),
+        Served { n_trees: Some(n), .. } if n == 0 || n > forest.n_trees => {
+            Err(format!("n_trees is {n}, expected {expected}"))
+        }
+        Served { .. } => Ok(()),
+    }
+}
+
+pub(super) fn open_served(path: &Path, how: &Settings) -> Result<Box<dyn Model>> {
+    let Served { beam_width, candidates, n_trees } = Served::read(how).map_err(refusal::input)?;
+    let (mut forest, histories) = ForUsers::<ForestIndex>::open(path)?.into_parts();
+    if let Some(n) = n_trees {
+        forest = forest.first_trees(n)?;
+    }
+    let own = forest.search_config();
+    let search = SearchConfig {
+        beam_width: beam_width.unwrap_or(own.beam_width),
+        candidates: candidates.unwrap_or(own.candidates),
+    };
+    Ok(Box::new(ForUsers::new(forest.with_search(search)?, histories)))
 }
 
 /// Learns a forest, tree after tree, each chosen by its own validation, and saves it with what its users did.

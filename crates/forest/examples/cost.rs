@@ -1,0 +1,76 @@
+//! What a search costs as the catalogue grows: nodes scored and processor time of one query, beside scoring every item with the same
+//! network; a Markdown table.
+//!
+//!     cargo run --release -p rectify-forest --example cost
+//!
+//! Catalogues are made up, the network has the paper's sizes and is hardly trained: neither count nor time depends on what it likes.
+
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
+use std::error::Error;
+use std::time::Instant;
+
+use rectify_core::rng::Seed;
+use rectify_core::{Exhaustive, ItemFilter, ItemId, Retriever, TopK, UserId};
+use rectify_forest::{ForestIndex, Histories, Learners, PreferenceConfig, SearchConfig, Tree, fit};
+use rectify_tensor::train::{FitConfig, Silent};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const K: usize = 60;
+const ROUNDS: usize = 7;
+
+/// Milliseconds of work on this thread: of the processor where Linux tells, of the clock elsewhere.
+fn cost(mut work: impl FnMut()) -> f64 {
+    let on_processor = || {
+        let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        told.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    let (before, start) = (on_processor(), Instant::now());
+    work();
+    match (before, on_processor()) {
+        (Some(before), Some(after)) => (after - before) / 1e6,
+        _ => start.elapsed().as_secs_f64() * 1e3,
+    }
+}
+
+fn median(mut costs: Vec<f64>) -> f64 {
+    costs.sort_by(f64::total_cmp);
+    costs[costs.len() / 2]
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let config = PreferenceConfig { samples_per_epoch: Some(8), ..PreferenceConfig::default() };
+    let run = FitConfig { max_epochs: 1, eval_every: 0, ..FitConfig::default() };
+    let all = ItemFilter::all();
+    println!("| items | levels | nodes scored, beam 50 | beam 150 | query, beam 150 | all items | ratio |");
+    println!("|---:|---:|---:|---:|---:|---:|---:|");
+    for n_items in [1000u32, 3706, 10_000, 31_623, 100_000, 316_228, 1_000_000] {
+        let mut rng = Seed(1).rng();
+        let rows = (0..8).map(|_| (0..75).map(|_| ItemId(rng.below(n_items))).collect::<Vec<_>>());
+        let histories = Histories::from_rows(rows);
+        let tree = Tree::random(n_items as usize, Seed(1))?;
+        let levels = tree.layout().leaf_level();
+        let learners = Learners { histories: &histories, users: None };
+        let (model, _) = fit(learners, &tree, &config, &run, Seed(1), &mut |_| Ok(0.0), &mut Silent)?;
+        let history = histories.of(UserId(0));
+
+        let (mut top, mut exact) = (TopK::new(), TopK::new());
+        let narrow = SearchConfig { beam_width: 50, ..SearchConfig::default() };
+        let index = ForestIndex::new(vec![model], narrow)?;
+        // Fifty items, so that the beam is not widened.
+        let few = index.search(history, 50, &all, &mut top)?;
+        let index = index.with_search(SearchConfig::default())?;
+        let many = index.search(history, K, &all, &mut top)?;
+        let searches = (0..ROUNDS).map(|_| cost(|| drop(index.search(history, K, &all, &mut top))));
+        let search = median(searches.collect());
+        let whole = Exhaustive::new(index.last());
+        // Long enough to need no repetition.
+        let rounds = if n_items > 100_000 { 1 } else { 3 };
+        let scans = (0..rounds).map(|_| cost(|| drop(whole.top_k(history, K, &all, &mut exact))));
+        let scan = median(scans.collect());
+        println!("| {n_items} | {levels} | {few} | {many} | {search:.1} ms | {scan:.0} ms | {:.1} |", scan / search);
+    }
+    Ok(())
+}
