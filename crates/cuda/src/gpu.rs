@@ -16,6 +16,8 @@ use crate::{Architecture, Args, Buffer, Element, GpuError, Source};
 /// A GPU: its memory, its compiled kernels, and one queue on which everything happens in the order it was asked for.
 pub struct Gpu {
     backend: Backend,
+    /// Kernels by source and name, each looked up once.
+    kernels: Mutex<HashMap<(&'static str, &'static str), Kernel>>,
 }
 
 enum Backend {
@@ -80,6 +82,10 @@ impl Shape {
 }
 
 impl Gpu {
+    fn of(backend: Backend) -> Self {
+        Self { backend, kernels: Mutex::default() }
+    }
+
     /// Opens device number `ordinal`.
     ///
     /// # Errors
@@ -100,7 +106,7 @@ impl Gpu {
         let architecture = Architecture { major: major.max(0) as u32, minor: minor.max(0) as u32 };
         let stream = context.default_stream();
         let device = Device { context, stream, architecture, modules: Mutex::default() };
-        Ok(Self { backend: Backend::Device(device) })
+        Ok(Self::of(Backend::Device(device)))
     }
 
     /// The processor in the place of a GPU: kernels are compiled as C++ and run one thread after the other. For tests.
@@ -109,7 +115,7 @@ impl Gpu {
     /// [`GpuError::Emulator`] if there is no C++ compiler.
     #[cfg(feature = "emulator")]
     pub fn emulated() -> Result<Self, GpuError> {
-        Ok(Self { backend: Backend::Emulator(Emulator::new()?) })
+        Ok(Self::of(Backend::Emulator(Emulator::new()?)))
     }
 
     /// Name, memory and capability.
@@ -261,6 +267,35 @@ impl Gpu {
             #[cfg(feature = "emulator")]
             (Backend::Emulator(_), Entry::Device(_)) => Err(foreign()),
         }
+    }
+
+    /// Queues a kernel by its name; it is compiled and looked up the first time.
+    ///
+    /// # Safety
+    /// As [`launch`](Self::launch).
+    ///
+    /// # Errors
+    /// As [`kernel`](Self::kernel) and [`launch`](Self::launch).
+    #[expect(unsafe_code, reason = "what a kernel does with its arguments is beyond the compiler")]
+    pub unsafe fn run(
+        &self,
+        source: &'static Source,
+        name: &'static str,
+        shape: Shape,
+        args: Args<'_>,
+    ) -> Result<(), GpuError> {
+        let key = (source.name, name);
+        let known = self.kernels.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let kernel = match known {
+            Some(kernel) => kernel,
+            None => {
+                let kernel = self.kernel(source, name)?;
+                self.kernels.lock().unwrap_or_else(PoisonError::into_inner).insert(key, kernel.clone());
+                kernel
+            }
+        };
+        // SAFETY: the caller's promise.
+        unsafe { self.launch(&kernel, shape, args) }
     }
 
     /// Waits until everything queued is done.

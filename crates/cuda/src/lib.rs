@@ -7,6 +7,7 @@ mod compile;
 mod emulator;
 mod error;
 mod gpu;
+pub mod product;
 
 pub use args::Args;
 pub use buffer::{Buffer, Element};

@@ -3,6 +3,8 @@
 mod co_counts;
 pub mod conv_ncf;
 mod convolution;
+#[cfg(feature = "cuda")]
+mod device;
 pub mod dssm;
 mod ease;
 mod error;

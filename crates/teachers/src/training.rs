@@ -16,6 +16,16 @@ pub enum Reduction {
     Sum,
 }
 
+impl Reduction {
+    /// What the loss of each of `n` samples is multiplied with.
+    pub(crate) fn scale(self, n: usize) -> f32 {
+        match self {
+            Self::Mean => 1.0 / n as f32,
+            Self::Sum => 1.0,
+        }
+    }
+}
+
 /// Measures a model on held-out data; higher is better. Its errors come back inside [`TrainError::Model`].
 pub type Validate<'a, M> = &'a mut dyn FnMut(&M) -> Result<f64, Box<dyn std::error::Error + Send + Sync>>;
 

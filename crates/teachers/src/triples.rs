@@ -65,6 +65,14 @@ impl BatchRows {
         &self.rows
     }
 
+    /// The rows of each triple among [`rows`](Self::rows), where users stand before items.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn leaf_slots(&self) -> [Vec<u32>; 3] {
+        let behind = self.users.rows().len() as u32;
+        let [users, positives, negatives] = &self.slots;
+        [users.clone(), positives.iter().map(|i| i + behind).collect(), negatives.iter().map(|j| j + behind).collect()]
+    }
+
     /// Triples of the batch.
     pub(crate) fn n_triples(&self) -> usize {
         self.slots[0].len()

@@ -1,6 +1,8 @@
 //! A small matrix that every batch touches.
 
 use crate::state::State;
+#[cfg(feature = "cuda")]
+use crate::state::StateMut;
 use crate::{Init, Optimizer};
 use rectify_core::rng::Seed;
 
@@ -51,6 +53,15 @@ impl DenseParam {
     #[must_use]
     pub const fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// Values, memory and steps, for a device that takes the steps of this rule.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn whole(&mut self, optimizer: &Optimizer) -> (&mut [f32], StateMut<'_>, &mut u64) {
+        if self.state.prepare(optimizer, self.values.len()) {
+            self.steps = 0;
+        }
+        (&mut self.values, self.state.borrow(), &mut self.steps)
     }
 
     /// One optimiser step; `grads` has the matrix's shape. Another rule than before starts with an empty memory.

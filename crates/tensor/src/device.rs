@@ -23,8 +23,10 @@ pub enum DeviceError {
         /// The name.
         got: String,
     },
-    /// A device that this build cannot reach.
-    #[error("device {device} was asked for, but this build of rectify has no CUDA support; use device cpu")]
+    /// A device that the graph cannot compute on.
+    #[error(
+        "device {device} was asked for, but the graph computes on the processor alone; use device cpu, or tensor::cuda"
+    )]
     NotBuilt {
         /// The device.
         device: Device,
@@ -32,7 +34,7 @@ pub enum DeviceError {
 }
 
 impl Device {
-    /// Checks that this build can compute there; nothing ever falls back to another device.
+    /// Checks that the graph can compute there; nothing ever falls back to another device.
     ///
     /// # Errors
     /// [`DeviceError::NotBuilt`] for CUDA.
@@ -85,9 +87,12 @@ mod tests {
     }
 
     #[test]
-    fn cuda_in_a_build_without_it_is_an_error_and_never_the_processor() {
+    fn a_graph_on_cuda_is_an_error_and_never_the_processor() {
         assert_eq!(Device::Cpu.check(), Ok(()));
         let error = Device::Cuda(1).check().unwrap_err().to_string();
-        assert_eq!(error, "device cuda:1 was asked for, but this build of rectify has no CUDA support; use device cpu");
+        assert!(
+            error.starts_with("device cuda:1 was asked for, but the graph computes on the processor alone"),
+            "{error}"
+        );
     }
 }

@@ -6,6 +6,8 @@ use rectify_core::rng::Seed;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::{self, AdamScale};
+#[cfg(feature = "cuda")]
+use crate::state::StateMut;
 use crate::state::{State, Steps};
 use crate::{Init, Optimizer, ParamError};
 
@@ -248,6 +250,17 @@ impl RowTable {
         }
         self.steps += 1;
         self.state.dense_step(&mut self.values, grads, optimizer, self.steps);
+    }
+
+    /// Values, memory and steps, all rows current, for a device that takes the steps of this rule in their stead.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn whole(&mut self, optimizer: &Optimizer) -> (&mut [f32], StateMut<'_>, &mut u64) {
+        self.settle();
+        self.lag = None;
+        if self.state.prepare(optimizer, self.values.len()) {
+            self.steps = 0;
+        }
+        (&mut self.values, self.state.borrow(), &mut self.steps)
     }
 
     /// Lets every row take the steps it missed.

@@ -403,6 +403,60 @@ fn ends_of_layers() {
 }
 
 #[test]
+fn sums_of_columns_weighted_and_centred() {
+    for ops in devices() {
+        for (rows, width) in [(1, 1), (9, 33), (700, 5), (1500, 40)] {
+            let mut x = Inputs::fresh();
+            let (a, b, weights) = (x.normals(rows * width), x.normals(rows * width), x.normals(rows));
+            let (mean_a, mean_b) = (x.normals(width), x.normals(width));
+            let (mut weighted, mut products) = (vec![0.5f32; width + 3], vec![0.0f32; width]);
+            for row in 0..rows {
+                for k in 0..width {
+                    let (a, b) = (a[row * width + k], b[row * width + k]);
+                    weighted[2 + k] += weights[row] * a;
+                    products[k] += (a - mean_a[k]) * (b - mean_b[k]);
+                }
+            }
+            let gpu = ops.gpu();
+            let (on_a, on_b) = (gpu.upload(&a).unwrap(), gpu.upload(&b).unwrap());
+            let mut sums = gpu.upload(&vec![0.5f32; width + 3]).unwrap();
+            ops.weighted_column_sums_add(&on_a, &gpu.upload(&weights).unwrap(), width, 2, &mut sums).unwrap();
+            x.close("weighted", &gpu.download(&sums).unwrap(), &weighted);
+            let (mean_a, mean_b) = (gpu.upload(&mean_a).unwrap(), gpu.upload(&mean_b).unwrap());
+            let got = ops.covariances((&on_a, &mean_a), (&on_b, &mean_b)).unwrap();
+            x.close("centred", &gpu.download(&got).unwrap(), &products);
+        }
+    }
+}
+
+#[test]
+fn columns_and_rows_come_and_go() {
+    for ops in devices() {
+        for (rows, width) in SHAPES {
+            let mut x = Inputs::fresh();
+            let (wide, a) = (x.normals(rows * (width + 3)), x.normals(rows * (width + 1)));
+            let gpu = ops.gpu();
+            let mut out = gpu.upload(&a).unwrap();
+            ops.copy_columns(&gpu.upload(&wide).unwrap(), (width + 3, 2), width, &mut out, (width + 1, 1)).unwrap();
+            let mut want = a.clone();
+            for row in 0..rows {
+                for k in 0..width {
+                    want[row * (width + 1) + 1 + k] = wide[row * (width + 3) + 2 + k];
+                }
+            }
+            assert_eq!(gpu.download(&out).unwrap(), want, "seed {}", x.seed);
+            let (table, more) = (x.normals(rows * width), x.normals(rows.div_ceil(2) * width));
+            let some: Vec<u32> = (0..rows as u32).step_by(2).collect();
+            let mut out = gpu.upload(&table).unwrap();
+            ops.add_to_rows(&gpu.upload(&more).unwrap(), &ops.places(&some, rows).unwrap(), width, &mut out).unwrap();
+            let mut want = table.clone();
+            kernels::scatter_add_rows(&more, width, &some, &mut want);
+            x.close("rows", &gpu.download(&out).unwrap(), &want);
+        }
+    }
+}
+
+#[test]
 #[should_panic(expected = "place 5 at 1 is not below 5")]
 fn a_place_out_of_range_is_refused_before_it_reaches_the_device() {
     let Some(ops) = devices().pop() else { panic!("place 5 at 1 is not below 5: nothing to test on") };

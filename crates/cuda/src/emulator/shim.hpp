@@ -154,6 +154,11 @@ static inline unsigned atomicAdd(unsigned *address, unsigned value) {
     *address += value;
     return old;
 }
+static inline unsigned atomicMin(unsigned *address, unsigned value) {
+    unsigned old = *address;
+    if (value < old) *address = value;
+    return old;
+}
 static inline int __popc(unsigned x) { return __builtin_popcount(x); }
 static inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
 static inline float __uint_as_float(unsigned x) {

@@ -21,11 +21,15 @@
 //!   vectors are normalised by the statistics of the final weights.
 
 mod config;
+#[cfg(feature = "cuda")]
+mod device;
 mod kernels;
 mod norm;
 mod step;
 
 pub use config::GcnCfConfig;
+#[cfg(feature = "cuda")]
+pub use device::fit_on;
 
 use rectify_core::rng::Seed;
 use rectify_data::Interactions;

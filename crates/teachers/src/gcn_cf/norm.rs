@@ -37,8 +37,19 @@ impl Norm {
         let sums = column_sums(n, dim, |r, sums| column_sums_add(rows(r), sums));
         let mean: Vec<f32> = sums.iter().map(|sum| (sum / n as f64) as f32).collect();
         let sums = column_sums(n, dim, |r, sums| squares(rows(r), &mean, sums));
-        let inverse = sums.iter().map(|sum| (1.0 / (sum / n as f64 + EPSILON).sqrt()) as f32).collect();
+        Self::from_squares(mean, sums.into_iter(), n)
+    }
+
+    /// From sums of squares around the mean.
+    fn from_squares(mean: Vec<f32>, squares: impl Iterator<Item = f64>, n: usize) -> Self {
+        let inverse = squares.map(|sum| (1.0 / (sum / n as f64 + EPSILON).sqrt()) as f32).collect();
         Self { mean, inverse }
+    }
+
+    /// From sums of squares around the mean that a device made.
+    #[cfg(feature = "cuda")]
+    pub(super) fn from_sums(mean: Vec<f32>, squares: &[f32], n: usize) -> Self {
+        Self::from_squares(mean, squares.iter().map(|sum| f64::from(*sum)), n)
     }
 
     /// The normalisation as `a x + b`, column by column.
@@ -57,22 +68,39 @@ impl Norm {
             let (sums, products) = sums.split_at_mut(dim);
             covariances(&x[rows.clone()], &self.mean, &d[rows], sums, products);
         });
-        // dx = a (d - mean(d) - x̂ mean(d x̂)) with x̂ = (x - mean) inverse and a = gamma inverse.
-        let (mut a, mut b, mut c) = (vec![0.0; dim], vec![0.0; dim], vec![0.0; dim]);
-        let (mut shift, mut scale) = (vec![0.0; dim], vec![0.0; dim]);
-        for k in 0..dim {
-            let inverse = f64::from(self.inverse[k]);
-            let (sum, product) = (sums[k], sums[dim + k] * inverse);
-            (shift[k], scale[k]) = (sum as f32, product as f32);
-            let gain = f64::from(gamma[k]) * inverse;
-            a[k] = gain as f32;
-            b[k] = (-gain * inverse * product / n as f64) as f32;
-            c[k] = (-gain * sum / n as f64) as f32;
-        }
+        let Backward { scale, shift, d: a, x: b, constant: c } = self.factors(gamma, &sums[..dim], &sums[dim..], n);
         add_assign(d_beta, &shift);
         add_assign(d_gamma, &scale);
         parallel::fill_rows(d, dim, PIECE, |first, d| {
             combine(d, &x[first * dim..][..d.len()], &self.mean, &a, &b, &c);
         });
     }
+
+    /// What the sums `Σ d` and `Σ d (x - mean)` over n rows say.
+    pub(super) fn factors(&self, gamma: &[f32], sums: &[f64], products: &[f64], n: usize) -> Backward {
+        // dx = a (d - mean(d) - x̂ mean(d x̂)) with x̂ = (x - mean) inverse and a = gamma inverse.
+        let mut back = Backward::default();
+        for ((gamma, inverse), (sum, product)) in gamma.iter().zip(&self.inverse).zip(sums.iter().zip(products)) {
+            let inverse = f64::from(*inverse);
+            let product = product * inverse;
+            let gain = f64::from(*gamma) * inverse;
+            back.shift.push(*sum as f32);
+            back.scale.push(product as f32);
+            back.d.push(gain as f32);
+            back.x.push((-gain * inverse * product / n as f64) as f32);
+            back.constant.push((-gain * sum / n as f64) as f32);
+        }
+        back
+    }
+}
+
+/// Backward of a normalisation, column by column: the gradients of scale and shift, and `dx = d·δ + x·(x - mean) + constant`, δ being the
+/// gradient of the normalised rows.
+#[derive(Debug, Default)]
+pub(super) struct Backward {
+    pub(super) scale: Vec<f32>,
+    pub(super) shift: Vec<f32>,
+    pub(super) d: Vec<f32>,
+    pub(super) x: Vec<f32>,
+    pub(super) constant: Vec<f32>,
 }

@@ -6,7 +6,6 @@ use rectify_tensor::{DistinctRows, ParamStore, RowsKey};
 
 use super::guidance::{Guidance, Leaves, Samples};
 use super::{MfConfig, MfLoss, Training};
-use crate::Reduction;
 
 impl Step for Training<'_, '_> {
     fn run_epoch(&mut self, epoch: u32) -> Result<EpochStats, TrainError> {
@@ -66,7 +65,7 @@ impl Batch {
     }
 
     /// Lays interactions and their negatives out as samples.
-    fn fill(&mut self, loss: MfLoss, users: &[u32], positives: &[u32], negatives: &[u32]) {
+    pub(super) fn fill(&mut self, loss: MfLoss, users: &[u32], positives: &[u32], negatives: &[u32]) {
         let per_positive = negatives.len() / positives.len();
         self.users.clear();
         self.items.clear();
@@ -98,6 +97,18 @@ impl Batch {
         self.distinct_items.add(&self.others, &mut self.item_slots);
     }
 
+    /// Distinct users and items, and for each BPR sample where its user, positive and negative are among them.
+    #[cfg(feature = "cuda")]
+    pub(super) fn triples(&self) -> (&[u32], &[u32], [&[u32]; 3]) {
+        let (i, j) = self.item_slots.split_at(self.users.len());
+        (self.distinct_users.rows(), self.distinct_items.rows(), [&self.user_slots, i, j])
+    }
+
+    #[cfg(feature = "cuda")]
+    pub(super) fn n_samples(&self) -> u64 {
+        self.users.len() as u64
+    }
+
     /// One step; returns the sum of the samples' losses before it, and of what guides add.
     fn step(
         &mut self,
@@ -115,10 +126,7 @@ impl Batch {
         clear(&mut self.d_users, self.distinct_users.rows().len());
         clear(&mut self.d_items, self.distinct_items.rows().len());
         let n = self.users.len();
-        let scale = match config.reduction {
-            Reduction::Mean => 1.0 / n as f32,
-            Reduction::Sum => 1.0,
-        };
+        let scale = config.reduction.scale(n);
         let l2 = config.l2 as f32 * scale;
         let (d_users, d_items) = (&mut self.d_users[..], &mut self.d_items[..]);
         let [users, items] = params.rows_mut(tables);

@@ -1,5 +1,7 @@
 //! Matrix factorisation trained on samples: BPR, or cross-entropy with sampled negatives.
 
+#[cfg(feature = "cuda")]
+mod device;
 mod epoch;
 mod guidance;
 
@@ -13,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::training::{Validate, validate_with};
 use crate::{ConfigError, Factors, FitError, Reduction};
+#[cfg(feature = "cuda")]
+pub use device::fit_on;
 use guidance::Guidance;
 
 /// Settings of matrix factorisation.

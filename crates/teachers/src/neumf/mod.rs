@@ -8,12 +8,16 @@
 //! vectors; like NCF, whose recipe it cites, we keep two.
 
 mod config;
+#[cfg(feature = "cuda")]
+mod device;
 mod kernels;
 mod model;
 mod network;
 mod pass;
 
 pub use config::NeuMfConfig;
+#[cfg(feature = "cuda")]
+pub use device::fit_on;
 pub use model::NeuMf;
 
 use rectify_core::rng::Seed;
@@ -215,6 +219,36 @@ impl<'a, 'g> Training<'a, 'g> {
         Ok(NeuMf::from_store(self.config, &self.params, &self.keys))
     }
 
+    /// The batches of an epoch; `step` returns the sum of a batch's losses.
+    fn for_each_batch(
+        &mut self,
+        epoch: u32,
+        mut step: impl FnMut(&mut Self, &Batch) -> Result<f64, TrainError>,
+    ) -> Result<EpochStats, TrainError> {
+        let per_positive = self.config.n_negatives + 1;
+        let n = self.data.n_interactions() * per_positive;
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        order.extend(0..n as u32);
+        self.shuffle.at(epoch, 0).shuffle(&mut order);
+        let (mut batch, mut loss) = (Batch::default(), 0.0);
+        for samples in order.chunks(self.config.batch_size) {
+            batch.clear();
+            for sample in samples {
+                let (at, draw) = (*sample as usize / per_positive, *sample as usize % per_positive);
+                let user = self.user_of[at];
+                if draw == 0 {
+                    batch.push(user, self.data.all_items()[at].0, 1.0);
+                } else {
+                    batch.push(user, self.negatives.draw(epoch, u64::from(*sample), user.into()).0, 0.0);
+                }
+            }
+            loss += step(self, &batch)?;
+        }
+        self.order = order;
+        Ok(EpochStats { loss: loss / n as f64, samples: n as u64 })
+    }
+
     fn begin_epoch(&mut self, epoch: u32) -> Result<(), BoxError> {
         let mut guides = std::mem::take(&mut self.guides);
         let mut student = || -> Result<Box<dyn Scorer<Query = UserId>>, BoxError> { Ok(Box::new(self.model()?)) };
@@ -228,27 +262,10 @@ impl Step for Training<'_, '_> {
     fn run_epoch(&mut self, epoch: u32) -> Result<EpochStats, TrainError> {
         let failed = |source| TrainError::Model { epoch, source };
         self.begin_epoch(epoch).map_err(failed)?;
-        let per_positive = self.config.n_negatives + 1;
-        let n = self.data.n_interactions() * per_positive;
-        self.order.clear();
-        self.order.extend(0..n as u32);
-        self.shuffle.at(epoch, 0).shuffle(&mut self.order);
-        let (mut batch, mut loss) = (Batch::default(), 0.0);
-        for samples in self.order.chunks(self.config.batch_size) {
-            batch.clear();
-            for sample in samples {
-                let (at, draw) = (*sample as usize / per_positive, *sample as usize % per_positive);
-                let user = self.user_of[at];
-                if draw == 0 {
-                    batch.push(user, self.data.all_items()[at].0, 1.0);
-                } else {
-                    batch.push(user, self.negatives.draw(epoch, u64::from(*sample), user.into()).0, 0.0);
-                }
-            }
-            let step = self.network.step(&mut self.params, &self.keys, &batch, self.config, &mut self.guides);
-            loss += step.map_err(failed)?;
-        }
-        Ok(EpochStats { loss: loss / n as f64, samples: n as u64 })
+        self.for_each_batch(epoch, |training, batch| {
+            let Self { network, params, keys, config, guides, .. } = training;
+            network.step(params, keys, batch, config, guides).map_err(failed)
+        })
     }
 
     fn params(&self) -> &ParamStore {

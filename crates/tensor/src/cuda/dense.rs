@@ -1,4 +1,4 @@
-//! Matrix products and the ends of dense layers.
+//! Matrix products, and the ends of dense layers.
 
 use rectify_cuda::{Args, Shape, Source};
 
@@ -8,11 +8,8 @@ use crate::kernels::{Activation, Op};
 pub(super) static SOURCE: Source = Source {
     name: "dense",
     text: include_str!("../../kernels/dense.cu"),
-    kernels: &["gemm", "bias_act", "activation_backward", "column_sums_add"],
+    kernels: &["bias_act", "activation_backward", "column_parts", "add_parts"],
 };
-
-/// Side of the tile that a block computes.
-const TILE: usize = 64;
 
 /// The activation's number in `dense.cu`.
 const fn number(activation: Activation) -> usize {
@@ -47,16 +44,8 @@ impl GpuOps {
         check_matrix("a", a, m, k);
         check_matrix("b", b, k, n);
         check_matrix("c", c, m, n);
-        if m == 0 || n == 0 {
-            return Ok(());
-        }
-        let tiles = |size: usize| u32::try_from(size.div_ceil(TILE)).expect("a size of 32 bits");
-        let blocks = [tiles(n), tiles(m)];
-        assert!(blocks[1] < 65_536, "c has {m} rows, more than a grid is high");
-        let transposed = |op| usize::from(op == Op::Transposed);
-        let args = Args::new().read(a).read(b).write(c).size(m).size(n).size(k);
-        let args = args.size(transposed(op_a)).size(transposed(op_b)).float(alpha).float(beta);
-        self.run(&SOURCE, "gemm", Shape { blocks, threads: 256 }, args)
+        let transposed = |op| op == Op::Transposed;
+        self.gpu.gemm((m, n, k), alpha, a, transposed(op_a), b, transposed(op_b), beta, c)
     }
 
     /// `y ← act(y + bias)`, in place; y (rows, n), bias (n).
@@ -93,7 +82,7 @@ impl GpuOps {
         self.run(&SOURCE, "activation_backward", Shape::threads_for(n), args)
     }
 
-    /// `sums += Σ_rows x`, row after row; x (rows, n), sums (n).
+    /// `sums += Σ_rows x`; x (rows, n), sums (n).
     ///
     /// # Errors
     /// [`GpuError`].
@@ -102,9 +91,50 @@ impl GpuOps {
     /// If `x` is no whole number of rows.
     pub fn column_sums_add(&self, x: &Buffer<f32>, sums: &mut Buffer<f32>) -> Result<(), GpuError> {
         let width = sums.len();
+        self.columns(x, None, width, 0, sums)
+    }
+
+    /// `sums[at..at + width] += Σ_rows weights[row] · x[row]`; x (rows, width), weights (rows).
+    ///
+    /// # Errors
+    /// [`GpuError`].
+    ///
+    /// # Panics
+    /// If sizes disagree.
+    pub fn weighted_column_sums_add(
+        &self,
+        x: &Buffer<f32>,
+        weights: &Buffer<f32>,
+        width: usize,
+        at: usize,
+        sums: &mut Buffer<f32>,
+    ) -> Result<(), GpuError> {
+        check_matrix("x", x, weights.len(), width);
+        self.columns(x, Some(weights), width, at, sums)
+    }
+
+    fn columns(
+        &self,
+        x: &Buffer<f32>,
+        weights: Option<&Buffer<f32>>,
+        width: usize,
+        at: usize,
+        sums: &mut Buffer<f32>,
+    ) -> Result<(), GpuError> {
         let rows = x.len().checked_div(width).unwrap_or(0);
         check_matrix("x", x, rows, width);
-        let args = Args::new().read(x).size(rows).size(width).write(sums);
-        self.run(&SOURCE, "column_sums_add", Shape::threads_for(width), args)
+        assert!(at + width <= sums.len(), "{width} columns from {at} on do not fit into {} sums", sums.len());
+        if rows == 0 {
+            return Ok(());
+        }
+        // 64 rows a part and thread group, at most 64 parts.
+        let n_parts = rows.div_ceil(512).min(64);
+        let mut parts = self.gpu.zeros::<f32>(n_parts * width)?;
+        let (weighted, weights) = (usize::from(weights.is_some()), weights.unwrap_or(x));
+        let args = Args::new().read(x).read(weights).size(weighted).size(rows).size(width).write(&mut parts);
+        let blocks = [width.div_ceil(32) as u32, n_parts as u32];
+        self.run(&SOURCE, "column_parts", Shape { blocks, threads: 256 }, args)?;
+        let args = Args::new().read(&parts).size(n_parts).size(width).size(at).write(sums);
+        self.run(&SOURCE, "add_parts", Shape::threads_for(width), args)
     }
 }

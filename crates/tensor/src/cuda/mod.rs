@@ -7,62 +7,64 @@
 //! Everything is queued; only functions that return numbers wait.
 
 mod dense;
+mod graph;
 mod lists;
 mod losses;
+mod pairs;
 mod places;
 mod rows;
 mod sparse;
+mod store;
 
 pub use losses::DevicePairs;
+pub use pairs::{PairWidths, Side};
 pub use places::{Groups, Places};
 pub use rows::{DeviceAdam, Slots};
 pub use sparse::DeviceCsr;
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
+use rectify_cuda::Args;
 pub use rectify_cuda::{Architecture, Buffer, Element, Gpu, GpuError, Shape, Source, compile};
-use rectify_cuda::{Args, Kernel};
 
 /// Every kernel file of this crate.
-pub const SOURCES: [&Source; 6] =
-    [&rows::SOURCE, &losses::SOURCE, &lists::SOURCE, &lists::CODES, &sparse::SOURCE, &dense::SOURCE];
+pub const SOURCES: [&Source; 9] = [
+    &rows::SOURCE,
+    &losses::SOURCE,
+    &lists::SOURCE,
+    &lists::CODES,
+    &sparse::SOURCE,
+    &dense::SOURCE,
+    &pairs::SOURCE,
+    &graph::SOURCE,
+    &rectify_cuda::product::SOURCE,
+];
 
 /// A GPU with the operations of this crate.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct GpuOps {
-    gpu: Gpu,
-    kernels: Mutex<HashMap<&'static str, Kernel>>,
+    gpu: Arc<Gpu>,
 }
 
 impl GpuOps {
     /// Operations on this device; kernels are compiled when they are first used.
     #[must_use]
-    pub fn new(gpu: Gpu) -> Self {
-        Self { gpu, kernels: Mutex::default() }
+    pub fn new(gpu: impl Into<Arc<Gpu>>) -> Self {
+        Self { gpu: gpu.into() }
     }
 
     /// The device.
     #[must_use]
-    pub const fn gpu(&self) -> &Gpu {
+    pub fn gpu(&self) -> &Gpu {
         &self.gpu
     }
 
     /// Queues a kernel; the callers of this crate have checked that no thread leaves its buffers.
     fn run(&self, source: &'static Source, name: &'static str, shape: Shape, args: Args<'_>) -> Result<(), GpuError> {
-        let known = self.kernels.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-        let kernel = match known {
-            Some(kernel) => kernel,
-            None => {
-                let kernel = self.gpu.kernel(source, name)?;
-                self.kernels.lock().unwrap_or_else(PoisonError::into_inner).insert(name, kernel.clone());
-                kernel
-            }
-        };
         // SAFETY: each caller passes the kernel's parameters as its file declares them, with the sizes it has checked.
         #[expect(unsafe_code, reason = "a launch is a promise about its arguments")]
         unsafe {
-            self.gpu.launch(&kernel, shape, args)
+            self.gpu.run(source, name, shape, args)
         }
     }
 }

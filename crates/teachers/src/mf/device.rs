@@ -1,0 +1,105 @@
+//! BPR on a device: the same samples and steps, the arithmetic there.
+
+use rectify_core::rng::Seed;
+use rectify_data::Interactions;
+use rectify_tensor::cuda::{DeviceAdam, DevicePairs, GpuError, GpuOps};
+use rectify_tensor::train::{self, EpochStats, FitConfig, FitReport, Guides, Observer, Step, TrainError};
+use rectify_tensor::{Adam, ParamStore};
+
+use super::epoch::Batch;
+use super::{MfConfig, MfLoss, Training};
+use crate::device::{adam, failed};
+use crate::training::{Validate, validate_with};
+use crate::{ConfigError, Factors, FitError};
+
+/// As [`fit`](super::fit), on a device: the same draws and steps, with sums in another order, so that losses agree to rounding. Two
+/// runs on one device have the same bits.
+///
+/// # Errors
+/// As [`fit`](super::fit); [`FitError::Config`] for [`MfLoss::Bce`] and for optimisers other than Adam, which train on the processor
+/// alone; [`FitError::Train`] for what the device refuses.
+pub fn fit_on(
+    ops: &GpuOps,
+    train: &Interactions,
+    config: &MfConfig,
+    run: &FitConfig,
+    seed: Seed,
+    validate: Validate<'_, Factors>,
+    observer: &mut dyn Observer,
+) -> Result<(Factors, FitReport), FitError> {
+    config.validate()?;
+    FitError::check_not_empty(train)?;
+    let model = config.loss.model();
+    let adam = adam(model, &config.optimizer)?;
+    let expected = "bpr on a device; cross-entropy trains on the processor, or as gmf";
+    ConfigError::check(config.loss == MfLoss::Bpr, model, "loss", expected, "bce")?;
+    let mut model = OnDevice { training: Training::new(train, config, seed, Guides::new())?, ops, adam };
+    let mut validate = validate_with(validate, |model: &OnDevice<'_>| model.training.factors());
+    let report = train::fit(&mut model, run, &mut validate, observer)?;
+    Ok((model.training.factors()?, report))
+}
+
+struct OnDevice<'a> {
+    training: Training<'a, 'static>,
+    ops: &'a GpuOps,
+    adam: Adam,
+}
+
+impl Step for OnDevice<'_> {
+    fn run_epoch(&mut self, epoch: u32) -> Result<EpochStats, TrainError> {
+        let (ops, adam, fail) = (self.ops, &self.adam, failed(epoch));
+        let Training { config, params, users, items, batches, batch, .. } = &mut self.training;
+        let [user_table, item_table] = params.rows_mut([*users, *items]);
+        let mut p = DeviceAdam::from_rows(ops, user_table, adam).map_err(&fail)?;
+        let mut q = DeviceAdam::from_rows(ops, item_table, adam).map_err(&fail)?;
+        let (mut loss, mut samples) = (0.0, 0);
+        batches.for_each(epoch, config.batch_size, config.n_negatives, |drawn| {
+            batch.fill(config.loss, drawn.users, drawn.positives, drawn.negatives);
+            loss += batch.step_on(ops, config, adam, &mut p, &mut q).map_err(&fail)?;
+            samples += batch.n_samples();
+            Ok::<(), TrainError>(())
+        })?;
+        p.into_rows(ops, user_table, adam).map_err(&fail)?;
+        q.into_rows(ops, item_table, adam).map_err(&fail)?;
+        Ok(EpochStats { loss: loss / samples as f64, samples })
+    }
+
+    fn params(&self) -> &ParamStore {
+        self.training.params()
+    }
+
+    fn params_mut(&mut self) -> &mut ParamStore {
+        self.training.params_mut()
+    }
+}
+
+impl Batch {
+    /// One step of BPR; returns the sum of the samples' losses before it.
+    fn step_on(
+        &self,
+        ops: &GpuOps,
+        config: &MfConfig,
+        adam: &Adam,
+        users: &mut DeviceAdam,
+        items: &mut DeviceAdam,
+    ) -> Result<f64, GpuError> {
+        let (dim, gpu) = (config.embedding_dim, ops.gpu());
+        let (user_rows, item_rows, [u, i, j]) = self.triples();
+        let (n_users, n_items) = (user_rows.len(), item_rows.len());
+        let gather = |table: &DeviceAdam, rows: &[u32]| {
+            let mut out = gpu.zeros(rows.len() * dim)?;
+            let places = ops.places(rows, table.values.len() / dim)?;
+            ops.gather_rows(&table.values, dim, &places, &mut out)?;
+            Ok::<_, GpuError>(out)
+        };
+        let (p, q) = (gather(users, user_rows)?, gather(items, item_rows)?);
+        let (mut d_p, mut d_q) = (gpu.zeros(p.len())?, gpu.zeros(q.len())?);
+        let pairs = DevicePairs::new(ops, [u, i, j], n_users, n_items)?;
+        let scale = config.reduction.scale(u.len());
+        let l2 = config.l2 as f32 * scale;
+        let loss = ops.bpr(&p, &q, dim, &pairs, scale, l2, &mut d_p, &mut d_q)?;
+        ops.adam_batch(users, adam, dim, user_rows, config.row_update, &d_p)?;
+        ops.adam_batch(items, adam, dim, item_rows, config.row_update, &d_q)?;
+        Ok(loss)
+    }
+}

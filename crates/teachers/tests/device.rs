@@ -1,0 +1,156 @@
+//! Training on a device against training on the processor: the same draws, losses and scores to rounding.
+//!
+//! Where there is a GPU the tests run on it, and on the emulated one too; elsewhere on the emulated one alone. Tolerance: 10⁻⁴ of a
+//! loss, 10⁻³ of the largest score after three epochs, since sums run in another order and Adam divides by small numbers at first.
+#![cfg(feature = "cuda")]
+#![expect(clippy::unwrap_used, reason = "a failure here is the message")]
+#![expect(clippy::print_stderr, reason = "a skipped test says why")]
+
+use rectify_core::rng::Seed;
+use rectify_core::{Scorer, UserId};
+use rectify_cuda::Gpu;
+use rectify_data::Interactions;
+use rectify_teachers::gcn_cf::{self, GcnCfConfig};
+use rectify_teachers::mf::{self, MfConfig, MfLoss};
+use rectify_teachers::neumf::{self, NeuMfConfig};
+use rectify_teachers::{FitError, Reduction};
+use rectify_tensor::cuda::GpuOps;
+use rectify_tensor::train::{Checkpoint, FitConfig, FitReport, Silent};
+use rectify_tensor::{Optimizer, RowUpdate, Sgd};
+
+fn devices() -> Vec<GpuOps> {
+    let emulated = Gpu::emulated().inspect_err(|error| eprintln!("skipped on the emulator: {error}"));
+    let real = Gpu::open(0).inspect_err(|error| eprintln!("skipped on a GPU: {error}"));
+    emulated.into_iter().chain(real).map(GpuOps::new).collect()
+}
+
+/// Users and items in four groups that like each other.
+fn clusters(n_users: u32, n_items: u32) -> Interactions {
+    let mut rng = Seed(1).stream("clusters").rng();
+    let mut pairs = Vec::new();
+    for (user, item) in (0..n_users).flat_map(|user| (0..n_items).map(move |item| (user, item))) {
+        if rng.unit_f32() < if user % 4 == item % 4 { 0.5 } else { 0.05 } {
+            pairs.push((user, item));
+        }
+    }
+    Interactions::from_pairs(n_users as usize, n_items as usize, &pairs).unwrap()
+}
+
+fn run() -> FitConfig {
+    FitConfig { max_epochs: 3, eval_every: 0, ..FitConfig::default() }
+}
+
+/// Scores of all pairs.
+fn scores(model: &dyn Scorer<Query = UserId>, n_users: u32) -> Vec<f32> {
+    let mut all = Vec::new();
+    for user in 0..n_users {
+        let mut out = vec![0.0; model.n_items()];
+        model.score_all_into(&UserId(user), &mut out).unwrap();
+        all.extend(out);
+    }
+    all
+}
+
+#[track_caller]
+fn agree(what: &str, got: (&[f32], &FitReport), want: (&[f32], &FitReport)) {
+    let losses = |report: &FitReport| report.history.iter().map(|epoch| epoch.loss).collect::<Vec<_>>();
+    for (got, want) in losses(got.1).iter().zip(losses(want.1)) {
+        assert!((got - want).abs() <= 1e-4 * want, "{what}: loss {got}, on the processor {want}");
+    }
+    assert_eq!(got.1.history.len(), want.1.history.len());
+    let largest = want.0.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+    for (got, want) in got.0.iter().zip(want.0) {
+        assert!(
+            (got - want).abs() <= 1e-3 * largest,
+            "{what}: score {got}, on the processor {want}, largest {largest}"
+        );
+    }
+    let (first, last) = (want.1.history[0].loss, want.1.history[want.1.history.len() - 1].loss);
+    assert_ne!(first, last, "{what}: it moves");
+}
+
+#[test]
+fn bpr_learns_as_on_the_processor() {
+    let data = clusters(40, 28);
+    for ops in devices() {
+        for (row_update, reduction, n_negatives) in
+            [(RowUpdate::Exact, Reduction::Mean, 1), (RowUpdate::Lazy, Reduction::Sum, 2)]
+        {
+            let config = MfConfig {
+                embedding_dim: 9,
+                batch_size: 50,
+                n_negatives,
+                reduction,
+                row_update,
+                l2: 0.01,
+                optimizer: Optimizer::adam(0.02).with_weight_decay(1e-4),
+                ..MfConfig::default()
+            };
+            let fit = |run: &FitConfig| {
+                let (model, report) =
+                    mf::fit_on(&ops, &data, &config, run, Seed(3), &mut |_| Ok(0.0), &mut Silent).unwrap();
+                (scores(&model, 40), report)
+            };
+            let (got, report) = fit(&run());
+            let (want, expected) = mf::fit(&data, &config, &run(), Seed(3), &mut |_| Ok(0.0), &mut Silent).unwrap();
+            agree("bpr", (&got, &report), (&scores(&want, 40), &expected));
+
+            // A run that goes on from a checkpoint has the bits of one that was never interrupted.
+            let folder = tempfile::tempdir().unwrap();
+            let checkpoint = Some(Checkpoint { path: folder.path().join("run"), run: "bpr".into() });
+            fit(&FitConfig { max_epochs: 1, checkpoint: checkpoint.clone(), ..run() });
+            assert_eq!(fit(&FitConfig { checkpoint, ..run() }).0, got);
+        }
+    }
+}
+
+#[test]
+fn gmf_mlp_and_neumf_learn_as_on_the_processor() {
+    let data = clusters(24, 20);
+    for ops in devices() {
+        for base in [
+            NeuMfConfig { gmf_dim: 5, mlp_dim: 7, hidden: vec![9, 4], ..NeuMfConfig::default() },
+            NeuMfConfig { row_update: RowUpdate::Lazy, ..NeuMfConfig::gmf(6) },
+            NeuMfConfig { reduction: Reduction::Sum, ..NeuMfConfig::mlp(5, &[6]) },
+        ] {
+            let config = NeuMfConfig {
+                batch_size: 70,
+                n_negatives: 2,
+                init_std: 0.1,
+                optimizer: Optimizer::adam(0.01).with_weight_decay(1e-4),
+                ..base
+            };
+            let (got, report) =
+                neumf::fit_on(&ops, &data, &config, &run(), Seed(3), &mut |_| Ok(0.0), &mut Silent).unwrap();
+            let (want, expected) = neumf::fit(&data, &config, &run(), Seed(3), &mut |_| Ok(0.0), &mut Silent).unwrap();
+            agree(config.model(), (&scores(&got, 24), &report), (&scores(&want, 24), &expected));
+        }
+    }
+}
+
+#[test]
+fn gcn_cf_learns_as_on_the_processor() {
+    let data = clusters(24, 20);
+    for ops in devices() {
+        let config = GcnCfConfig { embedding_dim: 6, batch_size: 80, l2: 0.01, ..GcnCfConfig::default() };
+        let (got, report) =
+            gcn_cf::fit_on(&ops, &data, &config, &run(), Seed(3), &mut |_| Ok(0.0), &mut Silent).unwrap();
+        let (want, expected) = gcn_cf::fit(&data, &config, &run(), Seed(3), &mut |_| Ok(0.0), &mut Silent).unwrap();
+        agree("gcn-cf", (&scores(&got, 24), &report), (&scores(&want, 24), &expected));
+    }
+}
+
+#[test]
+fn what_a_device_cannot_do_is_refused_by_name() {
+    let Some(ops) = devices().pop() else { return };
+    let data = clusters(8, 8);
+    let refused = |config: &MfConfig| {
+        let refused = mf::fit_on(&ops, &data, config, &run(), Seed(3), &mut |_| Ok(0.0), &mut Silent);
+        assert!(matches!(refused, Err(FitError::Config(_))));
+        refused.unwrap_err().to_string()
+    };
+    let message = refused(&MfConfig { optimizer: Optimizer::Sgd(Sgd::default()), ..MfConfig::default() });
+    assert!(message.contains("optimizer is sgd, expected adam on a device"), "{message}");
+    let message = refused(&MfConfig { loss: MfLoss::Bce, ..MfConfig::default() });
+    assert!(message.contains("mf-bce: loss is bce"), "{message}");
+}
