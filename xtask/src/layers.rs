@@ -19,6 +19,7 @@ const PACKAGES: &[(&str, u8, &[&str])] = &[
     ("rectify-core", 0, &[]),
     ("rectify-cuda", 0, &[]),
     ("rectify-data", 1, &["rectify-core"]),
+    ("rectify-gpu-search", 1, &["rectify-core", "rectify-cuda"]),
     ("rectify-tensor", 1, &["rectify-core", "rectify-cuda"]),
     ("rectify-eval", 2, &["rectify-core", "rectify-data"]),
     ("rectify-teachers", 2, &["rectify-core", "rectify-data", "rectify-tensor"]),
@@ -32,7 +33,8 @@ const PACKAGES: &[(&str, u8, &[&str])] = &[
 ];
 
 /// What a technique crate may see; another technique is not among it.
-const TECHNIQUE: &[&str] = &["rectify-core", "rectify-cuda", "rectify-data", "rectify-tensor", "rectify-distill"];
+const TECHNIQUE: &[&str] =
+    &["rectify-core", "rectify-cuda", "rectify-data", "rectify-gpu-search", "rectify-tensor", "rectify-distill"];
 
 /// The marker of a package that may depend on all below its layer.
 const ANYTHING: &[&str] = &["*"];

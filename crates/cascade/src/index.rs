@@ -112,9 +112,14 @@ pub struct CascadeIndex {
 /// `−2^(64 + N − n) · (1.5 + D / (2 + 2|D|))` for module n of N.
 pub(crate) fn marker(n_modules: usize, module: usize, value: f32) -> f32 {
     let place = (value / (1.0 + value.abs())).clamp(-0.999_999, 0.999_999);
+    marker_base(n_modules, module) * (1.5 + 0.5 * place)
+}
+
+/// `−2^(64 + N − n)`; `module` counts from 0.
+pub(crate) fn marker_base(n_modules: usize, module: usize) -> f32 {
     let exponent = (64 + n_modules - module - 1) as u32;
     // The bits of a power of two are its exponent.
-    -f32::from_bits((127 + exponent) << 23) * (1.5 + 0.5 * place)
+    -f32::from_bits((127 + exponent) << 23)
 }
 
 impl CascadeIndex {
@@ -179,6 +184,11 @@ impl CascadeIndex {
     #[must_use]
     pub fn parts(&self) -> CascadeParts {
         self.network.parts()
+    }
+
+    #[cfg(feature = "cuda")]
+    pub(crate) fn thresholds(&self) -> &[f32] {
+        &self.thresholds
     }
 
     pub(crate) const fn network(&self) -> &Network {

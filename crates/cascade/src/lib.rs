@@ -3,6 +3,8 @@
 mod batch_wise;
 mod budget;
 mod cost;
+#[cfg(feature = "cuda")]
+pub mod device;
 mod error;
 mod index;
 mod kernels;
@@ -27,6 +29,8 @@ pub use budget::{BudgetError, Measure, MeasureError, Plan, Trial};
 #[cfg(feature = "train")]
 pub use config::{HdnConfig, RejectionRule, ScoreLoss, Targets};
 pub use cost::Cost;
+#[cfg(feature = "cuda")]
+pub use device::{DeviceCascade, DeviceCascadeIndex};
 pub use error::CascadeError;
 #[cfg(feature = "train")]
 pub use fit_error::{ConfigError, FitError};

@@ -220,6 +220,18 @@ impl Network {
         &self.items[item * self.dim..][..self.dim]
     }
 
+    /// All vectors of items.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn items(&self) -> &[f32] {
+        &self.items
+    }
+
+    /// `Wᵀ` of module `stage + 1`.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn weight(&self, stage: usize) -> &[f32] {
+        &self.modules[stage].weight
+    }
+
     /// Groups of sixteen items side by side.
     pub(crate) fn groups(&self) -> &[Lanes] {
         self.by_lane.as_chunks().0

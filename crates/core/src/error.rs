@@ -56,6 +56,9 @@ pub enum QueryError {
         /// First offending position.
         position: usize,
     },
+    /// A device that searches refused or failed.
+    #[error("device: {0}")]
+    Device(String),
     /// Something this model cannot do, said in words.
     #[error("{0}")]
     Unsupported(String),

@@ -84,6 +84,16 @@ impl<'a> ItemFilter<'a> {
         self.seen.is_empty() && self.allow.is_none() && self.deny.is_none()
     }
 
+    /// Sets the bit of each rejected item: bit `i % 32` of word `i / 32` speaks of item `i`, for the first `32 · words.len()` items.
+    pub fn mark_rejected(&self, words: &mut [u32]) {
+        let n = 32 * words.len();
+        let mut mark = |at: usize| words[at / 32] |= 1 << (at % 32);
+        self.seen.iter().map(|item| item.index()).take_while(|at| *at < n).for_each(&mut mark);
+        if self.allow.is_some() || self.deny.is_some() {
+            (0..n).filter(|at| !self.allows(ItemId(*at as u32))).for_each(mark);
+        }
+    }
+
     /// The items rejected by list, ascending.
     #[must_use]
     pub const fn seen_items(&self) -> &'a [ItemId] {
@@ -117,11 +127,14 @@ mod tests {
             }
             prop_assert_eq!(filter.is_all(), seen.is_empty() && allow.is_none() && deny.is_none());
             prop_assert_eq!(filter.seen_items(), &ids[..]);
+            let mut marked = [0u32; 2];
+            filter.mark_rejected(&mut marked);
             for i in 0..50u32 {
                 let at = i as usize;
                 let allowed = allow.as_ref().is_none_or(|bits| bits.get(at) == Some(&true));
                 let denied = deny.as_ref().is_some_and(|bits| bits.get(at) == Some(&true));
                 prop_assert_eq!(filter.allows(ItemId(i)), !seen.contains(&i) && allowed && !denied, "item {}", i);
+                prop_assert_eq!(filter.allows(ItemId(i)), marked[at / 32] >> (at % 32) & 1 == 0, "item {}", i);
             }
         }
     }

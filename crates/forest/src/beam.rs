@@ -55,33 +55,61 @@ impl Beam {
         width: usize,
         mut score: impl FnMut(u32, &[u32], &mut [f32]) -> Result<(), E>,
     ) -> Result<Reached<'_>, E> {
-        let bottom = layout.leaf_level();
-        let whole = (0..=bottom).rev().find(|&level| layout.width(level) <= width.max(1)).unwrap_or(0);
-        let first = (whole + 1).min(bottom);
-        self.places.clear();
-        self.places.extend(0..layout.width(first) as u32);
-        self.n_scored = 0;
-        for level in first..=bottom {
+        let first = Self::first_level(layout, width);
+        self.start(layout, first);
+        for level in first..=layout.leaf_level() {
             self.scores.clear();
             self.scores.resize(self.places.len(), 0.0);
             score(level, &self.places, &mut self.scores)?;
             self.n_scored += self.places.len();
-            if level == bottom {
-                break;
+            if level < layout.leaf_level() {
+                self.descend(layout, width, level);
             }
-            self.selector.reset(width.max(1));
-            for (&place, &score) in self.places.iter().zip(&self.scores) {
-                self.selector.push(Hit::new(ItemId(place), score));
-            }
-            self.selector.finish_into(&mut self.kept);
-            self.places.clear();
-            for node in self.kept.items() {
-                self.places.extend(layout.descendants(level, node.0, level + 1));
-            }
-            // The order of memory, and of codes.
-            self.places.sort_unstable();
         }
         Ok(self.reached())
+    }
+
+    /// The first level whose nodes are scored.
+    pub(crate) fn first_level(layout: &Layout, width: usize) -> u32 {
+        let bottom = layout.leaf_level();
+        let whole = (0..=bottom).rev().find(|&level| layout.width(level) <= width.max(1)).unwrap_or(0);
+        (whole + 1).min(bottom)
+    }
+
+    /// Begins with all nodes of a level.
+    pub(crate) fn start(&mut self, layout: &Layout, level: u32) {
+        self.places.clear();
+        self.places.extend(0..layout.width(level) as u32);
+        self.n_scored = 0;
+    }
+
+    /// Goes from the nodes scored, of `level`, to the children of the best.
+    pub(crate) fn descend(&mut self, layout: &Layout, width: usize, level: u32) {
+        self.selector.reset(width.max(1));
+        for (&place, &score) in self.places.iter().zip(&self.scores) {
+            self.selector.push(Hit::new(ItemId(place), score));
+        }
+        self.selector.finish_into(&mut self.kept);
+        self.places.clear();
+        for node in self.kept.items() {
+            self.places.extend(layout.descendants(level, node.0, level + 1));
+        }
+        // The order of memory, and of codes.
+        self.places.sort_unstable();
+    }
+
+    /// The nodes at hand, by place.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn places(&self) -> &[u32] {
+        &self.places
+    }
+
+    /// Takes the scores of the nodes at hand.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn take(&mut self, scores: &[f32]) {
+        self.scores.clear();
+        self.scores.extend_from_slice(scores);
+        self.n_scored += scores.len();
     }
 }
 

@@ -6,6 +6,7 @@ use rectify_core::artifact::{Artifact, ArtifactError, ArtifactWriter, Overwrite}
 use rectify_core::{Hit, Index, ItemFilter, ItemId, QueryError, Retriever, Scorer, TopK, Violation, check_len};
 use serde::{Deserialize, Serialize};
 
+use crate::beam::Beam;
 use crate::model::Network;
 use crate::pair::Workspace;
 use crate::tree::LEAF_CODES;
@@ -157,24 +158,58 @@ impl ForestIndex {
         filter: &ItemFilter<'_>,
         out: &mut TopK,
     ) -> Result<usize, QueryError> {
-        let mut n_scored = 0;
-        let last = self.trees.len() - 1;
-        let mut known: Vec<Hit> = Vec::new();
-        let others = self.collect(query, k, filter, out, &mut n_scored, |tree, hits| {
-            // The beam of the last tree has scored its own candidates as the discriminator does.
-            if tree == last {
-                known.extend_from_slice(hits);
-            }
-        })?;
-        let mut known_items: Vec<ItemId> = known.iter().map(|hit| hit.item).collect();
-        known_items.sort_unstable();
-        let others: Vec<ItemId> = others.into_iter().filter(|item| known_items.binary_search(item).is_err()).collect();
+        out.clear();
+        self.last().check_query(query)?;
+        if k == 0 {
+            return Ok(0);
+        }
+        let (beams, mut n_scored) = self.reach(query, k)?;
+        let hits = |t: usize| beams[t].reached().hits(self.trees[t].tree());
+        let (mut known, others) = self.candidates(k, filter, out, hits);
         let mut scores = vec![0.0; others.len()];
         self.last().score_into(query, &others, &mut scores)?;
         n_scored += others.len();
         known.extend(others.iter().zip(&scores).map(|(&item, &score)| Hit::new(item, score)));
         out.assign(k, known);
         Ok(n_scored)
+    }
+
+    /// Where the beam of each tree comes to, for a checked history, and how many nodes were scored on the way.
+    fn reach(&self, query: &[ItemId], k: usize) -> Result<(Vec<Beam>, usize), QueryError> {
+        let beam_width = self.search.beam_width.max(k);
+        let (mut work, mut beams, mut n_scored) = (Workspace::default(), Vec::new(), 0);
+        for tree in &self.trees {
+            n_scored += tree.reach(query, beam_width, &mut work)?.n_scored;
+            beams.push(std::mem::take(&mut work.beam));
+        }
+        Ok((beams, n_scored))
+    }
+
+    /// The candidates of the last tree, whose beam has scored them as the discriminator does, and the items that only other trees
+    /// found, ascending, each once. `hits` gives what a tree's beam reached; `out` is scratch.
+    pub(crate) fn candidates<H: Iterator<Item = Hit>>(
+        &self,
+        k: usize,
+        filter: &ItemFilter<'_>,
+        out: &mut TopK,
+        hits: impl Fn(usize) -> H,
+    ) -> (Vec<Hit>, Vec<ItemId>) {
+        let n_candidates = match self.search.candidates {
+            Candidates::TopK => k,
+            Candidates::Beam => self.search.beam_width.max(k),
+        };
+        let mut items = Vec::new();
+        for t in 0..self.trees.len() {
+            out.assign(n_candidates, hits(t).filter(|hit| filter.allows(hit.item)));
+            items.extend(out.items());
+        }
+        let known = out.hits().to_vec();
+        let mut known_items: Vec<ItemId> = out.items().collect();
+        known_items.sort_unstable();
+        items.sort_unstable();
+        items.dedup();
+        items.retain(|item| known_items.binary_search(item).is_err());
+        (known, items)
     }
 
     fn config(&self) -> Config {
@@ -212,40 +247,6 @@ impl ForestIndex {
         let index = Self::new(trees, search).map_err(|error| artifact.field_error("n_trees", error.to_string()))?;
         artifact.reject(index.validate())?;
         Ok(index)
-    }
-
-    /// The candidates of all trees, ascending, each once; `each` sees those of each tree.
-    fn collect(
-        &self,
-        query: &[ItemId],
-        k: usize,
-        filter: &ItemFilter<'_>,
-        out: &mut TopK,
-        n_scored: &mut usize,
-        mut each: impl FnMut(usize, &[Hit]),
-    ) -> Result<Vec<ItemId>, QueryError> {
-        out.clear();
-        self.last().check_query(query)?;
-        let mut items = Vec::new();
-        if k == 0 {
-            return Ok(items);
-        }
-        let beam_width = self.search.beam_width.max(k);
-        let n_candidates = match self.search.candidates {
-            Candidates::TopK => k,
-            Candidates::Beam => beam_width,
-        };
-        let mut work = Workspace::default();
-        for (t, tree) in self.trees.iter().enumerate() {
-            let reached = tree.reach(query, beam_width, &mut work)?;
-            *n_scored += reached.n_scored;
-            out.assign(n_candidates, reached.hits(tree.tree()).filter(|hit| filter.allows(hit.item)));
-            each(t, out.hits());
-            items.extend(out.items());
-        }
-        items.sort_unstable();
-        items.dedup();
-        Ok(items)
     }
 }
 
@@ -324,7 +325,16 @@ impl<S: Scorer<Query = [ItemId]>> Retriever for Discriminated<'_, S> {
     }
 
     fn top_k(&self, query: &[ItemId], k: usize, filter: &ItemFilter<'_>, out: &mut TopK) -> Result<(), QueryError> {
-        let items = self.forest.collect(query, k, filter, out, &mut 0, |_, _| {})?;
+        out.clear();
+        self.forest.last().check_query(query)?;
+        if k == 0 {
+            return Ok(());
+        }
+        let (beams, _) = self.forest.reach(query, k)?;
+        let hits = |t: usize| beams[t].reached().hits(self.forest.trees[t].tree());
+        let (known, mut items) = self.forest.candidates(k, filter, out, hits);
+        items.extend(known.iter().map(|hit| hit.item));
+        items.sort_unstable();
         let mut scores = vec![0.0; items.len()];
         self.scorer.score_into(query, &items, &mut scores)?;
         if let Some(position) = scores.iter().position(|score| score.is_nan()) {

@@ -3,6 +3,8 @@
 mod beam;
 #[cfg(feature = "train")]
 mod config;
+#[cfg(feature = "cuda")]
+pub mod device;
 mod error;
 #[cfg(feature = "train")]
 mod fit_error;
@@ -23,6 +25,8 @@ mod tree;
 
 #[cfg(feature = "train")]
 pub use config::{Objective, PreferenceConfig};
+#[cfg(feature = "cuda")]
+pub use device::DeviceForestIndex;
 pub use error::{ForestError, HistoryError, NetworkError, TreeError};
 #[cfg(feature = "train")]
 pub use fit_error::{ConfigError, FitError};

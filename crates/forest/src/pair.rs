@@ -22,7 +22,7 @@ pub(crate) struct Workspace {
     profile: Profile,
     scratch: Scratch,
     rows: Vec<u32>,
-    beam: Beam,
+    pub(crate) beam: Beam,
 }
 
 impl TreeModel {

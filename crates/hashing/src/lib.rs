@@ -9,6 +9,8 @@ pub mod bin_cf;
 mod codes;
 #[cfg(feature = "train")]
 mod coordinates;
+#[cfg(feature = "cuda")]
+pub mod device;
 #[cfg(feature = "train")]
 pub mod discrete;
 mod error;
@@ -32,6 +34,8 @@ mod training;
 mod vectors;
 
 pub use codes::{BinaryCodes, MAX_CODE_BITS};
+#[cfg(feature = "cuda")]
+pub use device::{DeviceBits, DeviceHammingIndex};
 pub use error::CodesError;
 pub use factors::{BinaryFactors, Origin};
 #[cfg(feature = "train")]

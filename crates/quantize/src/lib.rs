@@ -2,6 +2,8 @@
 
 mod codebooks;
 mod coded_factors;
+#[cfg(feature = "cuda")]
+pub mod device;
 mod error;
 mod index;
 mod inverted;
@@ -33,6 +35,8 @@ pub use codebooks::{CodeShape, Composition};
 pub use coded_factors::CodedFactors;
 #[cfg(feature = "train")]
 pub use config::{Distillation, LightRecConfig, Recurrence, Similarity};
+#[cfg(feature = "cuda")]
+pub use device::{DeviceCodeIndex, DeviceCodes};
 pub use error::CodesError;
 #[cfg(feature = "train")]
 pub use fit_error::{ConfigError, FitError};

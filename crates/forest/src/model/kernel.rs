@@ -223,6 +223,37 @@ fn score_body<const FMA: bool>(
     }
 }
 
+#[cfg(feature = "cuda")]
+impl Network {
+    /// Adds what depends on a profile alone, a row for each of its nodes: `e_k A + b` (hidden values), and its way through the windows and
+    /// the first layer (outputs).
+    pub(crate) fn prepare_rows(&self, profile: &Profile, first: &mut Vec<f32>, pooled: &mut Vec<f32>) {
+        let mut scratch = Scratch::default();
+        let chunks = self.prepare(profile, &mut scratch);
+        let (hidden, outputs) = (self.shape.attention_dim, self.shape.layers[0]);
+        for k in 0..profile.rows.len() {
+            first.extend((0..hidden).map(|h| scratch.first[h * chunks + k / LANES][k % LANES]));
+            pooled.extend_from_slice(&scratch.pooled[k * self.layers[0].width..][..outputs]);
+        }
+    }
+
+    fn prepare(&self, profile: &Profile, scratch: &mut Scratch) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2(network: &Network, profile: &Profile, scratch: &mut Scratch) -> usize {
+                prepare::<true>(network, profile, scratch)
+            }
+            if Level::best() >= Level::Avx2 {
+                #[expect(unsafe_code, reason = "run-time dispatch to a build with more target features")]
+                // SAFETY: the best level is one that the processor has.
+                return unsafe { avx2(self, profile, scratch) };
+            }
+        }
+        prepare::<false>(self, profile, scratch)
+    }
+}
+
 impl Network {
     /// Preferences for the nodes `rows`, all of one level, of the user whose history at that level is `profile`.
     pub(crate) fn score(&self, profile: &Profile, rows: &[u32], scratch: &mut Scratch, out: &mut [f32]) {

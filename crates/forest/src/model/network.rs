@@ -164,12 +164,26 @@ impl Network {
         &self.embeddings[row as usize * self.shape.embedding_dim..][..self.shape.embedding_dim]
     }
 
-    pub(super) fn out_bias(&self) -> f32 {
+    pub(crate) fn out_bias(&self) -> f32 {
         self.weights[OUT_BIAS][0]
     }
 
-    pub(super) fn head_bias(&self) -> f32 {
+    pub(crate) fn head_bias(&self) -> f32 {
         self.weights[HEAD_BIAS][0]
+    }
+
+    /// Embeddings of all nodes.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn embeddings(&self) -> &[f32] {
+        &self.embeddings
+    }
+
+    /// What scoring a node reads, in the order of `tree_scores.cu`.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn weights_of_a_node(&self) -> Vec<f32> {
+        let attention = [OUT, ATTENTION_SLOPE, PRODUCT, NODE].into_iter();
+        let layers = FIRST_LAYER..self.weights.len();
+        attention.chain(layers).chain([HEAD]).flat_map(|at| self.weights[at].iter().copied()).collect()
     }
 
     /// Bytes of embeddings and weights as a search reads them.

@@ -1,0 +1,62 @@
+//! Search on a device against search on the processor: the same ids and bits, on fresh random data around the edges of blocks.
+//!
+//! Where there is a GPU the tests run on it, and on the emulated one too; elsewhere on the emulated one alone.
+#![cfg(feature = "cuda")]
+#![expect(clippy::print_stderr, reason = "a skipped test says why")]
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use rectify_core::rng::Seed;
+use rectify_core::{ItemFilter, ItemId, Retriever, TopK};
+use rectify_cuda::{Architecture, Gpu, GpuError, compile};
+use rectify_hashing::device::SOURCE;
+use rectify_hashing::{BinaryCodes, HammingIndex};
+
+fn devices() -> Vec<Arc<Gpu>> {
+    let emulated = Gpu::emulated().inspect_err(|error| eprintln!("skipped on the emulator: {error}"));
+    let real = Gpu::open(0).inspect_err(|error| eprintln!("skipped on a GPU: {error}"));
+    emulated.into_iter().chain(real).map(Arc::new).collect()
+}
+
+fn fresh() -> u64 {
+    RandomState::new().hash_one("inputs")
+}
+
+#[test]
+fn the_kernel_becomes_ptx_for_hopper() {
+    match compile(&SOURCE, Architecture { major: 9, minor: 0 }) {
+        Ok(ptx) => assert!(SOURCE.kernels.iter().all(|kernel| ptx.contains(&format!(".entry {kernel}(")))),
+        Err(GpuError::NoCompiler) => eprintln!("skipped: {}", GpuError::NoCompiler),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn bits_give_the_lists_of_the_processor() {
+    for gpu in devices() {
+        for (n, bits) in [(1, 1), (255, 8), (256, 31), (257, 64), (600, 65), (900, 192), (70, 1000)] {
+            let seed = fresh();
+            let mut rng = Seed(seed).rng();
+            let mut codes = |n: usize| {
+                let signs: Vec<f32> = (0..n * bits).map(|_| rng.unit_f32() - 0.5).collect();
+                BinaryCodes::from_signs(&signs, bits).unwrap()
+            };
+            let (items, asked) = (codes(n), codes(9));
+            let index = HammingIndex::new(&items).unwrap();
+            let on_device = index.on_device(&gpu).unwrap();
+            let seen: Vec<ItemId> = (0..n as u32).step_by(3).map(ItemId).collect();
+            for n_queries in [1, 8, 9] {
+                let queries: Vec<&[u64]> = (0..n_queries).map(|q| asked.words_of(q)).collect();
+                for filter in [ItemFilter::all(), ItemFilter::seen(&seen).unwrap()] {
+                    let (mut got, mut want) = (vec![TopK::new(); n_queries], vec![TopK::new(); n_queries]);
+                    on_device.top_k_batch(&queries, 50, &[filter], &mut got).unwrap();
+                    index.top_k_batch(&queries, 50, &[filter], &mut want).unwrap();
+                    assert_eq!(got, want, "seed {seed}, {n} items of {bits} bits");
+                }
+            }
+            let too_long = vec![0; bits.div_ceil(64) + 1];
+            assert!(on_device.top_k(&too_long, 1, &ItemFilter::all(), &mut TopK::new()).is_err());
+        }
+    }
+}
