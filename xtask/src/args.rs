@@ -96,6 +96,19 @@ pub(crate) enum Device {
     Cuda,
 }
 
+/// What the lab can say of CUDA; for scripts.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum CudaVerb {
+    /// Names the device, or says why there is none
+    Describe,
+    /// Compiles every kernel to PTX, for machines without the compiler
+    Ptx {
+        /// The folder to write NAME.ptx to
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+}
+
 /// Lists, describes, downloads, prepares and generates data sets.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXIT_CODES)]
@@ -208,6 +221,9 @@ pub(crate) struct RetrievalArgs {
     /// Which index
     #[arg(long, value_name = "NAME", default_value = "exact")]
     pub(crate) method: String,
+    /// Where to search; on a GPU the processor is measured beside it
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    pub(crate) device: Device,
     /// Threads for batches; single queries always use one
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: u16,
@@ -228,6 +244,9 @@ pub(crate) struct BenchAllArgs {
     /// Interleaved rounds a case
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub(crate) rounds: u16,
+    /// Where to measure; on a GPU: scans and trainings there beside the processor's, without promises
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    pub(crate) device: Device,
     /// Only cases whose name contains this
     #[arg(long, value_name = "TEXT")]
     pub(crate) only: Option<String>,

@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
-use crate::{layers, workspace};
+use crate::{cuda, layers, workspace};
 
 /// Runs every step until one fails.
 pub(crate) fn run() -> Result<ExitCode> {
@@ -29,6 +29,40 @@ pub(crate) fn run() -> Result<ExitCode> {
         }
     }
     println!("all checks passed");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Test programs that run kernels.
+pub(crate) const CUDA_TESTS: [&str; 5] = ["cuda", "device", "search", "emulator", "compile"];
+
+/// Builds everything that has to do with CUDA and runs its tests, from what is already on this machine.
+pub(crate) fn run_cuda() -> Result<ExitCode> {
+    for (name, found) in [("driver", cuda::driver()), ("NVRTC", cuda::compiler()), ("emulator", cuda::emulator())] {
+        println!(
+            "{name}: {}",
+            found.unwrap_or_else(|missing| format!("{missing} Tests that need it say so and pass."))
+        );
+    }
+    let offline = ["--offline", "--locked", "--workspace"];
+    let mut clippy = workspace::cargo();
+    clippy.arg("clippy").args(offline).args([
+        "--all-targets",
+        "--features",
+        "rectify-lab/cuda",
+        "--",
+        "-D",
+        "warnings",
+    ]);
+    let mut test = workspace::cargo();
+    test.arg("test").args(offline).args(CUDA_TESTS.iter().flat_map(|name| ["--test", name]));
+    // Shown, since a skipped test passes.
+    test.args(["--", "--nocapture"]);
+    for command in [&mut clippy, &mut test] {
+        if !step(command)? {
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    println!("all CUDA checks passed");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
-use crate::workspace;
+use crate::{cuda, workspace};
 
 /// Python packages that `bench all` measures against.
 const PEERS: [&str; 7] = ["numpy", "scipy", "torch", "faiss", "scann", "implicit", "usearch"];
@@ -25,7 +25,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     line("threads", &std::thread::available_parallelism().map_or_else(|e| e.to_string(), |n| n.to_string()));
     line("memory", &memory());
     line("candle", &candle());
-    line("GPU", &gpu());
+    cuda();
     data();
     peers();
     Ok(if compiler.is_some() && linker.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -103,16 +103,23 @@ fn candle() -> String {
         })
     });
     match version {
-        Some(version) => format!("{version}, CPU backend (this workspace has no CUDA kernels yet)"),
+        Some(version) => format!("{version}, CPU backend (kernels for a GPU are our own)"),
         None => "not in Cargo.lock".into(),
     }
 }
 
-fn gpu() -> String {
-    tool("nvidia-smi", &["--query-gpu=name,memory.total", "--format=csv,noheader"]).map_or_else(
-        || "none seen (no nvidia-smi); everything runs without".into(),
-        |name| format!("{name} (not used by this build)"),
-    )
+/// The device, and what a program needs to use it.
+fn cuda() {
+    let query = ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"];
+    let device = tool("nvidia-smi", &query);
+    line(
+        "GPU",
+        device.as_deref().unwrap_or("none seen (no nvidia-smi); everything runs without, --device cuda is refused"),
+    );
+    for (name, found) in [("CUDA driver", cuda::driver()), ("NVRTC", cuda::compiler()), ("emulator", cuda::emulator())]
+    {
+        line(name, &found.unwrap_or_else(|missing| missing));
+    }
 }
 
 /// Where data sets are looked for, and which folders are there.

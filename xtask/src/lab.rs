@@ -7,15 +7,28 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 
+use crate::args::Device;
 use crate::workspace;
 
 /// What the lab is built with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Features {
-    /// Everything, tensors included.
+    /// Everything that runs on the processor, tensors included.
     Train,
+    /// Training and search on a GPU, too.
+    Cuda,
     /// No tensors: builds in a minute.
     None,
+}
+
+impl Features {
+    /// What training there needs.
+    pub(crate) fn training(device: Device) -> Self {
+        match device {
+            Device::Cpu => Self::Train,
+            Device::Cuda => Self::Cuda,
+        }
+    }
 }
 
 /// Builds the lab and runs it with `arguments`; its exit code is ours.
@@ -37,11 +50,17 @@ pub(crate) fn run(features: Features, arguments: impl Iterator<Item = OsString>)
 }
 
 /// Builds the lab and returns its path, or `None` when it does not compile.
-fn build(features: Features) -> Result<Option<PathBuf>> {
+pub(crate) fn build(features: Features) -> Result<Option<PathBuf>> {
     let mut cargo = workspace::cargo();
     cargo.args(["build", "--release", "--package", "rectify-lab", "--message-format", "json-render-diagnostics"]);
-    if features == Features::None {
-        cargo.arg("--no-default-features");
+    match features {
+        Features::Train => {}
+        Features::Cuda => {
+            cargo.args(["--features", "cuda"]);
+        }
+        Features::None => {
+            cargo.arg("--no-default-features");
+        }
     }
     let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let mut executable = None;

@@ -11,7 +11,9 @@ use clap::{Parser, Subcommand};
 
 #[expect(dead_code, reason = "xtask checks these arguments; the lab, which includes the file, reads them")]
 mod args;
+mod bundle;
 mod check;
+mod cuda;
 mod doctor;
 mod lab;
 mod layers;
@@ -31,10 +33,20 @@ enum Verb {
     Data(args::DataArgs),
     Bench(args::BenchArgs),
     /// Runs what CI runs, cheapest first: fmt, clippy, layers, doc, test
-    Check,
+    Check {
+        /// Only what has to do with CUDA: builds it, runs its tests on the emulator, compiles the kernels; fetches nothing
+        #[arg(long)]
+        cuda: bool,
+    },
+    /// Makes one folder to carry to a machine with a GPU: programs, kernels, data, and a script that runs all checks
+    BundleCuda {
+        /// The folder to make
+        #[arg(long, value_name = "DIR", default_value = "out/cuda-bundle")]
+        out: std::path::PathBuf,
+    },
     /// Proves the arrows between crates and the other invariants of docs/ARCHITECTURE.md
     Layers,
-    /// Says what this machine has: toolchain, processor, memory, data sets, candle backend, Python peers
+    /// Says what this machine has: toolchain, processor, memory, CUDA, data sets, candle backend, Python peers
     Doctor,
 }
 
@@ -43,10 +55,17 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let given = || std::env::args_os().skip(1);
     let result = match cli.verb {
-        Verb::Reproduce(_) => lab::run(lab::Features::Train, given()),
-        Verb::Bench(args::BenchArgs { verb: args::BenchVerb::All(_) }) => lab::run(lab::Features::Train, given()),
-        Verb::Bench(_) | Verb::Data(_) => lab::run(lab::Features::None, given()),
-        Verb::Check => check::run(),
+        Verb::Reproduce(args) => lab::run(lab::Features::training(args.device), given()),
+        Verb::Bench(args::BenchArgs { verb: args::BenchVerb::All(args) }) => {
+            lab::run(lab::Features::training(args.device), given())
+        }
+        Verb::Bench(args::BenchArgs { verb: args::BenchVerb::Retrieval(args) }) => {
+            lab::run(if args.device == args::Device::Cuda { lab::Features::Cuda } else { lab::Features::None }, given())
+        }
+        Verb::Data(_) => lab::run(lab::Features::None, given()),
+        Verb::Check { cuda: false } => check::run(),
+        Verb::Check { cuda: true } => check::run_cuda(),
+        Verb::BundleCuda { out } => bundle::run(&out),
         Verb::Layers => layers::run(),
         Verb::Doctor => doctor::run(),
     };

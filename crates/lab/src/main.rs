@@ -6,6 +6,8 @@
 #[path = "../../../xtask/src/args.rs"]
 mod args;
 mod bench;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod data;
 mod measure;
 #[cfg(feature = "train")]
@@ -40,6 +42,9 @@ enum Verb {
     Reproduce(args::ReproduceArgs),
     Data(args::DataArgs),
     Bench(args::BenchArgs),
+    /// What scripts ask about CUDA
+    #[command(subcommand, hide = true)]
+    Cuda(args::CudaVerb),
 }
 
 fn main() -> ExitCode {
@@ -64,6 +69,10 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Reproduce(_) => Err(refusal::needs_train("reproduce")),
         Verb::Data(args) => data::run(&args),
         Verb::Bench(args) => bench::run(args.verb),
+        #[cfg(feature = "cuda")]
+        Verb::Cuda(verb) => cuda::run(&verb),
+        #[cfg(not(feature = "cuda"))]
+        Verb::Cuda(_) => Err(refusal::needs_cuda()),
     }
 }
 

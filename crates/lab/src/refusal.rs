@@ -54,6 +54,15 @@ pub(crate) fn needs_train(verb: &str) -> anyhow::Error {
     usage(format!("{verb} needs the feature `train`, which this rectify-lab was built without"))
 }
 
+/// A device that this build cannot reach.
+#[cfg(not(feature = "cuda"))]
+pub(crate) fn needs_cuda() -> anyhow::Error {
+    usage(
+        "--device cuda: this rectify-lab was built without the feature `cuda`, so there is no CUDA in it; build it with --features \
+         cuda, as `cargo xtask` does, or use --device cpu",
+    )
+}
+
 fn refuse(kind: Kind, message: impl Display) -> anyhow::Error {
     anyhow::Error::new(Refusal { kind, message: message.to_string() })
 }

@@ -186,7 +186,7 @@ pub(super) const ML_1M_SHAPE: SyntheticConfig =
 const GOWALLA_SHAPE: SyntheticConfig =
     SyntheticConfig { n_users: 29_858, n_items: 40_981, mean_interactions: 27.0, ..SyntheticConfig::small() };
 /// The shape of MovieLens 1M with 20 interactions a user and item, half of them for training.
-const ML_1M_HALF_SHAPE: SyntheticConfig =
+pub(super) const ML_1M_HALF_SHAPE: SyntheticConfig =
     SyntheticConfig { n_users: 6022, n_items: 3043, mean_interactions: 82.6, ..SyntheticConfig::small() };
 const BPR_BATCH: usize = 1024;
 const NEU_MF_BATCH: usize = 512;
@@ -194,13 +194,26 @@ const PAIRS: &str = "pairs.txt";
 
 /// CPU microseconds a sample of one epoch, without what comes before and after it.
 pub(super) fn epoch_cost(train: impl FnOnce(&FitConfig, &mut dyn Observer) -> Result<()>) -> Result<f64> {
+    epoch_by(Stopwatch::cpu_seconds, train)
+}
+
+/// Microseconds on the wall a sample of one epoch, likewise.
+#[cfg(feature = "cuda")]
+pub(super) fn epoch_wall(train: impl FnOnce(&FitConfig, &mut dyn Observer) -> Result<()>) -> Result<f64> {
+    epoch_by(|watch| Some(watch.wall_seconds()), train)
+}
+
+fn epoch_by(
+    read: fn(&Stopwatch) -> Option<f64>,
+    train: impl FnOnce(&FitConfig, &mut dyn Observer) -> Result<()>,
+) -> Result<f64> {
     let (mut watch, mut cost) = (None, None);
     let mut observer = |event: &Event| {
         match event {
             Event::Started { .. } => watch = Some(Stopwatch::of_process()),
             Event::Trained { stats, .. } => {
-                let cpu = watch.as_ref().and_then(Stopwatch::cpu_seconds);
-                cost = cpu.map(|seconds| seconds / stats.samples as f64 * 1e6);
+                let spent = watch.as_ref().and_then(read);
+                cost = spent.map(|seconds| seconds / stats.samples as f64 * 1e6);
             }
             Event::Validated { .. } | Event::Checkpointed { .. } | Event::Finished { .. } | _ => {}
         }

@@ -7,7 +7,7 @@ use rectify_core::{ExactConfig, ExactIndex, Exhaustive, Index, ItemFilter, Retri
 use serde::Serialize;
 
 use super::npy::{self, Matrix};
-use crate::args::RetrievalArgs;
+use crate::args::{Device, RetrievalArgs};
 use crate::measure::{Stopwatch, quantile};
 use crate::{refusal, suggest};
 
@@ -104,6 +104,9 @@ pub(crate) fn run(args: &RetrievalArgs) -> Result<()> {
     if args.k == 0 || args.k > items.n_rows {
         return Err(refusal::usage(format!("--k is {}, expected 1 to {} (the number of items)", args.k, items.n_rows)));
     }
+    if args.device == Device::Cuda {
+        return on_device(args, items, &queries);
+    }
     let measurement = measure(args, items, &queries, *build)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&measurement)?);
@@ -111,6 +114,17 @@ pub(crate) fn run(args: &RetrievalArgs) -> Result<()> {
         print!("{}", table(&measurement));
     }
     Ok(())
+}
+
+#[cfg(not(feature = "cuda"))]
+fn on_device(_: &RetrievalArgs, _: Matrix, _: &Matrix) -> Result<()> {
+    Err(refusal::needs_cuda())
+}
+
+/// The exact index on a GPU beside the processor's, in one batch.
+#[cfg(feature = "cuda")]
+fn on_device(args: &RetrievalArgs, items: Matrix, queries: &Matrix) -> Result<()> {
+    super::on_device::exact_arrays(args, items.values, items.dim, &queries.rows().collect::<Vec<_>>())
 }
 
 fn measure(args: &RetrievalArgs, items: Matrix, queries: &Matrix, build: Build) -> Result<Measurement> {

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use super::progress::Progress;
 use super::registry::{Answers, Beside, Job, Kind, Model};
+use super::trainer::Trainer;
 use crate::measure::{self, Stopwatch};
 use crate::record::tidy;
 
@@ -54,6 +55,8 @@ pub(crate) struct Recipe<'a> {
     pub(crate) text: Option<&'a WordCounts>,
     /// What else it learns from.
     pub(crate) beside: Beside<'a>,
+    /// Where it is trained.
+    pub(crate) trainer: &'a Trainer,
 }
 
 /// Measures the model of some epochs on the test part, for the record alone.
@@ -111,6 +114,10 @@ impl Recipe<'_> {
             "train": digest(self.train),
             "seed": self.seed,
         });
+        // What another device makes has other bits.
+        if self.trainer.name() != "cpu" {
+            made_of["device"] = self.trainer.name().into();
+        }
         if let Some((key, _)) = self.teacher {
             made_of["teacher"] = key.into();
         }
@@ -254,7 +261,7 @@ impl Cache {
             };
             let mut observer =
                 Clocked { progress, watch: &watch, before: &before, path: &spent, epoch: &epoch, tests: &tests };
-            recipe.kind.train(Job {
+            let job = Job {
                 train: recipe.train,
                 config: recipe.config,
                 fit: &fit,
@@ -265,7 +272,8 @@ impl Cache {
                 validate: &mut measure,
                 observer: &mut observer,
                 path: &path,
-            })?
+            };
+            recipe.trainer.train(recipe.kind, job)?
         };
         let now = total(&before, &watch);
         let (history, best_epoch, mut validation) = match report {

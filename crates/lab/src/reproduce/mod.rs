@@ -9,6 +9,7 @@ mod progress;
 mod protocol;
 mod registry;
 mod runner;
+mod trainer;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,16 +19,15 @@ use anyhow::{Context, Result};
 use self::cache::Cache;
 use self::experiment::Experiment;
 use self::progress::Progress;
-use crate::args::{Device, ReproduceArgs};
+use self::trainer::Trainer;
+use crate::args::ReproduceArgs;
 use crate::record::Results;
 use crate::source::Source;
 use crate::{refusal, report, suggest};
 
 /// Carries out the verb.
 pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
-    if args.device == Device::Cuda {
-        return Err(refusal::usage("--device cuda: this build has no CUDA kernels; use --device cpu"));
-    }
+    let trainer = Trainer::open(args.device)?;
     if let Some(threads) = args.threads {
         rayon::ThreadPoolBuilder::new()
             .num_threads(usize::from(threads))
@@ -53,14 +53,20 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
         let mut plan = experiment.plan(source.name(), args.profile.name(), &args.models)?;
         plan.seeds = args.seeds.unwrap_or(plan.seeds);
         runner::check(&plan)?;
+        trainer.check(&plan)?;
         plans.push((plan, source));
     }
 
     let cache = Cache::open(args.out.join("cache"), args.fresh)?;
     let mut progress = Progress::new();
     let mut results = Results::default();
-    let context =
-        runner::Context { cache: &cache, first_seed: args.seed, profile: args.profile.name(), commit: &commit() };
+    let context = runner::Context {
+        cache: &cache,
+        trainer: &trainer,
+        first_seed: args.seed,
+        profile: args.profile.name(),
+        commit: &commit(),
+    };
     for (plan, source) in &plans {
         progress.say(&format!("{}: {} on {}", plan.paper, plan.title, plan.dataset));
         runner::run(plan, source, &context, &mut progress, &mut results)?;

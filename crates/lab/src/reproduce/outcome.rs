@@ -74,7 +74,7 @@ pub(crate) fn records(
             metric,
             seeds: plan.seeds,
             train_seconds: tidy(mean(&outcome.train_seconds)),
-            device: "cpu".into(),
+            device: context.trainer.name().to_owned(),
             commit: context.commit.to_owned(),
         }
     };

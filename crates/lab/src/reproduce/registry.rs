@@ -3,6 +3,8 @@
 mod bits;
 mod codes;
 mod distilled;
+#[cfg(feature = "cuda")]
+pub(super) mod on_device;
 mod teachers;
 mod towers;
 mod trees;

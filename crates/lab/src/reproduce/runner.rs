@@ -15,6 +15,7 @@ use super::outcome::{ListCost, Outcome, records};
 use super::plan::{Plan, PlannedModel, merge};
 use super::progress::Progress;
 use super::registry::{self, Answers, Beside, Kind};
+use super::trainer::Trainer;
 use super::{claims, protocol};
 use crate::measure::Stopwatch;
 use crate::record::{Epoch, Results, Run, Trial, Validation, tidy};
@@ -24,6 +25,7 @@ use crate::source::Source;
 /// What all experiments of one command share.
 pub(crate) struct Context<'a> {
     pub(crate) cache: &'a Cache,
+    pub(crate) trainer: &'a Trainer,
     pub(crate) first_seed: u64,
     pub(crate) profile: &'a str,
     pub(crate) commit: &'a str,
@@ -396,6 +398,7 @@ impl One<'_> {
             teacher: None,
             text: self.text,
             beside: self.beside,
+            trainer: self.context.trainer,
         };
         let measure = |model: Answers<'_>| self.validate(model);
         let epochs = if reported { training.test_at.as_deref().unwrap_or_default() } else { &[] };
@@ -419,6 +422,7 @@ impl One<'_> {
             teacher: None,
             text: self.text,
             beside: self.beside,
+            trainer: self.context.trainer,
         };
         let epochs = training.test_at.as_deref().unwrap_or_default();
         let label = if chosen.is_some() { format!("{label} refit") } else { label.to_owned() };
