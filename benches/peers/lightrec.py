@@ -82,4 +82,5 @@ def main():
     print(json.dumps({"peer": "torch fused Adam", "cpu_us_per_sample": statistics.median(times) / BATCH * 1e6}))
 
 
-main()
+if __name__ == "__main__":
+    main()
