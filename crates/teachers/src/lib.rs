@@ -20,6 +20,7 @@ pub mod light_gcn;
 pub mod mf;
 pub mod neumf;
 mod pop_rank;
+pub mod prm;
 mod scores;
 pub mod spectral_cf;
 pub mod towers;
