@@ -1,5 +1,7 @@
 //! What a run of experiments leaves behind: the content of results.json.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Rounds to ten significant digits: more would be noise, and so few survive JSON unchanged in every parser.
@@ -117,12 +119,47 @@ pub(crate) struct Run {
     pub(crate) item_bytes: Option<u64>,
     /// Processor time of listing for every user, where the experiment asks for it.
     pub(crate) all_users_seconds: Option<f64>,
+    /// Other numbers that were measured of it, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) measured: BTreeMap<String, f64>,
+    /// Curves that were measured of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) figures: Vec<Figure>,
     /// Metric that was validated, and its best value.
     pub(crate) validation: Option<Validation>,
     /// Loss and validated metric by epoch.
     pub(crate) curve: Vec<Epoch>,
     /// Every setting that was tried on the validation data, with its value.
     pub(crate) search: Vec<Trial>,
+}
+
+/// What a model was measured along: the report has a table and a plot of all models' figures of one title.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Figure {
+    pub(crate) title: String,
+    pub(crate) x_label: String,
+    pub(crate) y_label: String,
+    pub(crate) lines: Vec<Line>,
+}
+
+/// One line of a figure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Line {
+    /// Empty where the model's name says all: such lines of several models share one table.
+    pub(crate) name: String,
+    /// Points (x, y), x rising.
+    pub(crate) points: Vec<[f64; 2]>,
+}
+
+impl Run {
+    /// A point of a figure.
+    pub(crate) fn point(&self, title: &str, line: &str, x: f64) -> Option<f64> {
+        let figure = self.figures.iter().find(|figure| figure.title == title)?;
+        let line = figure.lines.iter().find(|l| l.name == line)?;
+        line.points.iter().find(|[at, _]| *at == x).map(|[_, y]| *y)
+    }
 }
 
 /// The validated metric at its best.

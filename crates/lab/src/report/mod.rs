@@ -2,6 +2,7 @@
 
 mod course;
 mod curves;
+mod figures;
 mod html;
 mod markdown;
 pub(crate) mod plot;
@@ -32,6 +33,8 @@ pub(crate) fn write(results: &Results, command: &str, out: &Path) -> Result<()> 
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::record::{Claim, Epoch, Record, Run, Trial, Validation, tidy};
 
@@ -74,6 +77,8 @@ pub(crate) mod tests {
             n_params: (epochs > 0).then_some(4_533_696),
             item_bytes: None,
             all_users_seconds: None,
+            measured: BTreeMap::new(),
+            figures: Vec::new(),
             validation: Some(Validation { metric: "ndcg@20".into(), value: 0.17, epoch: Some(epochs) }),
             curve: (1..=epochs).map(|epoch| Epoch { epoch, loss: Some(0.5), validation: Some(value(epoch)) }).collect(),
             search: vec![

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::plot::{Plot, Scale, Series, Style};
-use super::{course, curves};
+use super::{course, curves, figures};
 use crate::record::{Claim, Record, Results, Run};
 
 /// All that is said about one paper on one data set.
@@ -88,6 +88,9 @@ fn section(
     tables.extend(against_paper(records));
     tables.extend(course::table(&tested));
     tables.extend(searches(runs));
+    tables.extend(measured(runs));
+    let along = figures::all(runs);
+    tables.extend(along.iter().map(figures::table));
     let records = finished.as_slice();
     let plots = [
         curves::validation(records, runs),
@@ -100,7 +103,7 @@ fn section(
         title: format!("{paper} on {dataset}"),
         facts,
         tables,
-        plots: plots.into_iter().flatten().collect(),
+        plots: plots.into_iter().flatten().chain(along.iter().map(figures::plot)).collect(),
         claims,
     }
 }
@@ -228,6 +231,34 @@ fn searches(runs: &[&Run]) -> Option<Table> {
     }
     let header = ["model", "tried", "seed", "validation"].map(str::to_owned).to_vec();
     (!rows.is_empty()).then(|| Table { caption: "Search on validation data".into(), n_text: 2, header, rows })
+}
+
+/// Single numbers that were measured beside the quality; the mean of the seeds.
+fn measured(runs: &[&Run]) -> Option<Table> {
+    let mut names: Vec<&str> = runs.iter().flat_map(|run| run.measured.keys().map(String::as_str)).collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut of: Vec<(&str, &str)> = Vec::new();
+    for run in runs.iter().filter(|run| !run.measured.is_empty()) {
+        let key = (run.model.as_str(), run.variant.as_str());
+        if !of.contains(&key) {
+            of.push(key);
+        }
+    }
+    let rows = of.into_iter().map(|(model, variant)| {
+        let mut row = vec![Cell::new(name(model, variant))];
+        row.extend(names.iter().map(|&name| {
+            let own = runs.iter().filter(|run| run.model == model && run.variant == variant);
+            let values: Vec<f64> = own.filter_map(|run| run.measured.get(name).copied()).collect();
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            Cell::new(if values.is_empty() { "–".to_owned() } else { figures::number(mean) })
+        }));
+        row
+    });
+    let rows: Vec<Vec<Cell>> = rows.collect();
+    let mut header = vec!["model".to_owned()];
+    header.extend(names.iter().map(|&name| name.to_owned()));
+    (!rows.is_empty()).then(|| Table { caption: "Measured beside".into(), n_text: 1, header, rows })
 }
 
 /// Characters of the widest cell of each column; every row has as many cells as the first.

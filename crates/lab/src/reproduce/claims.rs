@@ -6,21 +6,33 @@ use rectify_eval::Evaluation;
 use rectify_eval::stats::paired_t_test;
 
 use super::experiment::{ClaimSpec, Side};
-use crate::record::{Claim, Record, tidy};
-use crate::report::view;
+use crate::record::{Claim, Record, Run, tidy};
 
 /// The claims that can be decided, and a note on those that cannot; `pooled` are the values per user of each model and variant.
-pub(crate) fn decide(
-    claims: &[ClaimSpec],
+pub(crate) fn decide<'a>(
+    claims: impl Iterator<Item = &'a ClaimSpec>,
     records: &[Record],
+    runs: &[Run],
     pooled: &BTreeMap<(&str, &str), Evaluation>,
 ) -> (Vec<Claim>, Vec<String>) {
     let (mut decided, mut undecided, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     for claim in claims {
         let value = |side: &Side| {
-            let metric = side.metric.to_string();
-            let of = |r: &&Record| r.model == side.model && r.variant == side.variant && r.metric == metric;
-            records.iter().find(of).map(|r| r.value)
+            if let Some(metric) = side.metric {
+                let metric = metric.to_string();
+                let of = |r: &&Record| r.model == side.model && r.variant == side.variant && r.metric == metric;
+                return records.iter().find(of).map(|r| r.value);
+            }
+            // The mean of the seeds.
+            let of = |run: &&Run| run.model == side.model && run.variant == side.variant;
+            let measured = |run: &Run| match (&side.measured, &side.point) {
+                (Some(name), _) => run.measured.get(name).copied(),
+                (None, Some(point)) => run.point(&point.figure, &point.line, point.x),
+                (None, None) => None,
+            };
+            let values: Vec<f64> = runs.iter().filter(of).filter_map(measured).collect();
+            let mean = || tidy(values.iter().sum::<f64>() / values.len() as f64);
+            side.value.or_else(|| (!values.is_empty()).then(mean))
         };
         match (value(&claim.left), value(&claim.right)) {
             (Some(left), Some(right)) => decided.push(Claim {
@@ -35,7 +47,7 @@ pub(crate) fn decide(
             (left, right) => {
                 undecided.push(claim.id.as_str());
                 for (side, value) in [(&claim.left, left), (&claim.right, right)] {
-                    let name = format!("{} of {}", side.metric, view::name(&side.model, &side.variant));
+                    let name = side.describe();
                     if value.is_none() && !missing.contains(&name) {
                         missing.push(name);
                     }
@@ -60,5 +72,5 @@ fn p_value(claim: &ClaimSpec, pooled: &BTreeMap<(&str, &str), Evaluation>) -> Op
 /// The values of a side, user by user.
 fn per_user<'a>(side: &Side, pooled: &'a BTreeMap<(&str, &str), Evaluation>) -> Option<&'a [f64]> {
     let of = |(model, variant): &(&str, &str)| *model == side.model && *variant == side.variant;
-    pooled.iter().find(|(key, _)| of(key))?.1.per_user(side.metric)
+    pooled.iter().find(|(key, _)| of(key))?.1.per_user(side.metric?)
 }

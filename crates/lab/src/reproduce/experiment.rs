@@ -39,7 +39,8 @@ pub(crate) struct Experiment {
     /// What a true item competes with: `unseen`, `all` or `sampled`.
     #[serde(default)]
     pub(crate) candidates: Candidates,
-    /// A second answer to the same question, reported beside the first; nothing is chosen by it.
+    /// A second answer to the same question, reported beside the first; nothing is chosen by it. Published values and claims may
+    /// name it as theirs.
     #[serde(default)]
     pub(crate) also_among: Option<Candidates>,
     /// What is reported.
@@ -105,10 +106,16 @@ pub(crate) struct Model {
     pub(super) teacher: Option<String>,
     /// A second pass over its best items.
     pub(super) post_rank: Option<PostRank>,
+    /// Batches of items, whose scoring and choosing are timed apart; a cascade's stage by stage.
+    #[serde(default)]
+    pub(super) batch_sizes: Vec<usize>,
     /// Data sets it is run on; all when absent.
     pub(super) only_on: Option<Vec<String>>,
     /// Profiles it is run in; all when absent.
     pub(super) only_in: Option<Vec<String>>,
+    /// Whether it is run only where the command line names it, or a model that needs it: for those that take hours.
+    #[serde(default)]
+    pub(super) on_request: bool,
     /// Everything that is not said here is the default of the kind's config.
     #[serde(default)]
     pub(super) settings: Settings,
@@ -182,6 +189,8 @@ pub(crate) struct Published {
     pub(crate) variant: String,
     /// Table of the paper, or who printed them.
     pub(crate) table: String,
+    /// Which of the two answers they belong to; the experiment's first when absent.
+    pub(crate) among: Option<Candidates>,
     /// By the metric's name.
     pub(crate) values: BTreeMap<String, f64>,
 }
@@ -194,6 +203,8 @@ pub(crate) struct ClaimSpec {
     pub(crate) text: String,
     /// Data sets it speaks of; all when absent.
     pub(crate) only_on: Option<Vec<String>>,
+    /// Which of the two answers decides it; the experiment's first when absent.
+    pub(crate) among: Option<Candidates>,
     pub(crate) left: Side,
     pub(crate) right: Side,
     #[serde(default = "one")]
@@ -204,15 +215,56 @@ const fn one() -> f64 {
     1.0
 }
 
-/// A measured value.
-#[derive(Clone, Debug, Deserialize)]
+/// One side of a claim: a metric, a number or a point of a figure that was measured of a model, or just a value.
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Side {
+    #[serde(default)]
     pub(crate) model: String,
     /// As in the records; empty when absent.
     #[serde(default)]
     pub(crate) variant: String,
-    pub(crate) metric: Metric,
+    pub(crate) metric: Option<Metric>,
+    /// Name of a number.
+    pub(crate) measured: Option<String>,
+    pub(crate) point: Option<Point>,
+    pub(crate) value: Option<f64>,
+}
+
+/// A point of a figure.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Point {
+    pub(crate) figure: String,
+    /// Empty when absent.
+    #[serde(default)]
+    pub(crate) line: String,
+    pub(crate) x: f64,
+}
+
+impl Side {
+    fn check(&self) -> Result<(), String> {
+        let given = [self.metric.is_some(), self.measured.is_some(), self.point.is_some(), self.value.is_some()];
+        if given.into_iter().filter(|given| *given).count() != 1 {
+            return Err("expected one of metric, measured, point and value".into());
+        }
+        match (self.value.is_some(), self.model.is_empty()) {
+            (true, false) => Err("a value belongs to no model".into()),
+            (false, true) => Err("field model is missing".into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// For people.
+    pub(crate) fn describe(&self) -> String {
+        let what = match (&self.metric, &self.measured, &self.point) {
+            (Some(metric), _, _) => metric.to_string(),
+            (_, Some(name), _) => name.clone(),
+            (_, _, Some(Point { figure, line, x })) => format!("{figure} {line} at {x}"),
+            (None, None, None) => return self.value.unwrap_or_default().to_string(),
+        };
+        format!("{what} of {}", crate::report::view::name(&self.model, &self.variant))
+    }
 }
 
 impl Model {
@@ -281,6 +333,14 @@ impl Experiment {
         for text in self.published.iter().flat_map(|p| p.values.keys()) {
             text.parse::<Metric>().map_err(|error| format!("field published.values: {error}"))?;
         }
+        for claim in &self.claims {
+            for (which, side) in [("left", &claim.left), ("right", &claim.right)] {
+                side.check().map_err(|problem| format!("claim '{}': field {which}: {problem}", claim.id))?;
+            }
+        }
+        if let Some(model) = self.models.iter().find(|model| model.batch_sizes.contains(&0)) {
+            return Err(format!("model '{}': field batch_sizes expects numbers of at least 1", model.name()));
+        }
         let kinds: Vec<&str> = self.models.iter().map(|model| model.kind.as_str()).collect();
         let layers = || self.profiles.values().chain(self.datasets.values());
         let of_kinds = self.kinds.keys().chain(layers().flat_map(|layer| layer.kinds.keys()));
@@ -289,7 +349,7 @@ impl Experiment {
         }
         let overridden = layers().flat_map(|layer| layer.models.keys());
         let published = self.published.iter().map(|p| &p.model);
-        let claimed = self.claims.iter().flat_map(|c| [&c.left.model, &c.right.model]);
+        let claimed = self.claims.iter().flat_map(|c| [&c.left.model, &c.right.model]).filter(|name| !name.is_empty());
         for name in overridden.chain(published).chain(claimed) {
             if !names.contains(&name.as_str()) {
                 return Err(suggest::unknown("model", name, &names));

@@ -3,6 +3,7 @@
 mod cache;
 mod claims;
 mod experiment;
+mod figures;
 mod outcome;
 mod plan;
 mod progress;

@@ -8,7 +8,7 @@ use rectify_core::rng::Seed;
 use rectify_core::{Exhaustive, ItemFilter, Retriever, TopK, UserId};
 use rectify_data::Interactions;
 use rectify_eval::stats::Bootstrap;
-use rectify_eval::{Cut, Evaluation};
+use rectify_eval::{Candidates, Cut, Evaluation};
 use serde_json::Value;
 
 use super::cache::TestValues;
@@ -26,17 +26,23 @@ const TIMED_USERS: usize = 101;
 pub(crate) struct Outcome {
     /// What the search chose with the first seed.
     pub(crate) chosen: Option<(Value, Vec<Trial>)>,
-    pub(crate) evaluations: Vec<Evaluation>,
+    pub(crate) tested: Tested,
     /// The same among the plan's other candidates.
-    pub(crate) also: Vec<Evaluation>,
-    /// The same model served in other ways, by variant.
-    pub(crate) variants: Vec<(String, Vec<Evaluation>)>,
+    pub(crate) also: Tested,
     pub(crate) train_seconds: Vec<f64>,
     /// Test values along the way, of each seed.
     pub(crate) tests: Vec<BTreeMap<u32, TestValues>>,
 }
 
-impl Outcome {
+/// What was found of a model among some candidates, an evaluation a seed.
+#[derive(Default)]
+pub(crate) struct Tested {
+    pub(crate) evaluations: Vec<Evaluation>,
+    /// The same model served in other ways, by variant.
+    pub(crate) variants: Vec<(String, Vec<Evaluation>)>,
+}
+
+impl Tested {
     /// Adds one seed of a variant.
     pub(crate) fn add_variant(&mut self, variant: &str, evaluation: Evaluation) {
         match self.variants.iter_mut().find(|(known, _)| known == variant) {
@@ -44,23 +50,31 @@ impl Outcome {
             None => self.variants.push((variant.to_owned(), vec![evaluation])),
         }
     }
+
+    /// The evaluations of each variant, those of the plain model first, under no name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &[Evaluation])> {
+        let variants = self.variants.iter().map(|(variant, evaluations)| (variant.as_str(), &evaluations[..]));
+        std::iter::once(("", &self.evaluations[..])).chain(variants)
+    }
 }
 
-/// Mean over the seeds of every metric, with its interval, and of the epochs that were tested.
+/// Mean over the seeds of every metric among `candidates`, with its interval, and of the epochs that were tested.
 pub(crate) fn records(
     plan: &Plan,
     model: &PlannedModel,
     outcome: &Outcome,
-    pooled: &Evaluation,
+    candidates: Candidates,
     protocol_text: &str,
     context: &Context<'_>,
 ) -> Result<Vec<Record>> {
+    let first = candidates == plan.candidates;
+    let tested = if first { &outcome.tested } else { &outcome.also };
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let record = |variant: &str, metric: String, value: f64, ci95: Option<[f64; 2]>| {
-        let of = plan
-            .published
-            .iter()
-            .find(|p| p.model == model.name && p.variant == variant && p.values.contains_key(&metric));
+        let of = plan.published.iter().find(|p| {
+            let here = p.among.unwrap_or(plan.candidates) == candidates;
+            here && p.model == model.name && p.variant == variant && p.values.contains_key(&metric)
+        });
         Record {
             paper: plan.paper.clone(),
             table: of.map(|p| p.table.clone()),
@@ -80,17 +94,15 @@ pub(crate) fn records(
     };
     let bootstrap = Bootstrap { seed: Seed(context.first_seed), ..Bootstrap::default() };
     let mut records = Vec::new();
-    let mut add = |variant: &str, evaluations: &[Evaluation], pooled: &Evaluation| -> Result<()> {
-        for summary in pooled.summaries(&bootstrap)? {
+    for (variant, evaluations) in tested.all() {
+        for summary in Evaluation::pooled(evaluations)?.summaries(&bootstrap)? {
             let values: Vec<f64> = evaluations.iter().filter_map(|e| e.value(summary.metric)).collect();
             let interval = summary.interval.map(|i| [tidy(i.low), tidy(i.high)]);
             records.push(record(variant, summary.metric.to_string(), mean(&values), interval));
         }
-        Ok(())
-    };
-    add("", &outcome.evaluations, pooled)?;
-    for (variant, evaluations) in &outcome.variants {
-        add(variant, evaluations, &Evaluation::pooled(evaluations)?)?;
+    }
+    if !first {
+        return Ok(records);
     }
     // An epoch that one of the seeds did not reach has no mean.
     let Some((first, others)) = outcome.tests.split_first() else { return Ok(records) };
@@ -107,7 +119,7 @@ pub(crate) fn records(
 }
 
 /// The longest cut-off of a plan, within the catalogue.
-fn longest(plan: &Plan, n_items: usize) -> usize {
+pub(crate) fn longest(plan: &Plan, n_items: usize) -> usize {
     let cuts = plan.metrics.iter().filter_map(|metric| match metric.cut() {
         Cut::At(k) => Some(k),
         Cut::Truth | Cut::All => None,
@@ -160,11 +172,16 @@ fn all_users_seconds(lists: &dyn Retriever<Query = UserId>, k: usize, train: &In
     Ok(watch.cpu_seconds())
 }
 
-fn query_us(lists: &dyn Retriever<Query = UserId>, k: usize, train: &Interactions) -> Result<f64> {
+/// Users spread over all.
+pub(crate) fn timed_users(train: &Interactions) -> impl Iterator<Item = UserId> {
     let step = (train.n_users() / TIMED_USERS).max(1);
+    (0..train.n_users()).step_by(step).map(|u| UserId(u as u32)).take(TIMED_USERS)
+}
+
+fn query_us(lists: &dyn Retriever<Query = UserId>, k: usize, train: &Interactions) -> Result<f64> {
     let mut top = TopK::new();
     let mut times = Vec::with_capacity(TIMED_USERS);
-    for user in (0..train.n_users()).step_by(step).map(|u| UserId(u as u32)).take(TIMED_USERS) {
+    for user in timed_users(train) {
         let filter = ItemFilter::seen(train.items_of(user))?;
         let start = Instant::now();
         lists.top_k(&user, k, &filter, &mut top)?;

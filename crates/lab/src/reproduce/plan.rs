@@ -41,6 +41,7 @@ pub(crate) struct PlannedModel {
     pub(crate) teacher: Option<String>,
     /// A second pass over its best items, by an earlier model of the plan.
     pub(crate) post_rank: Option<PostRank>,
+    pub(crate) batch_sizes: Vec<usize>,
     pub(crate) settings: Settings,
     pub(crate) training: Training,
     /// Every combination to try, as settings to lay over `settings`; empty for no search.
@@ -76,7 +77,7 @@ impl Experiment {
             .models
             .iter()
             .filter(|model| {
-                (wanted.is_empty() || wanted.contains(&model.name()))
+                (wanted.contains(&model.name()) || wanted.is_empty() && !model.on_request)
                     && here(&model.only_on)
                     && among(&model.only_in, profile)
             })
@@ -103,6 +104,7 @@ impl Experiment {
                     kind: model.kind.clone(),
                     teacher: model.teacher.clone(),
                     post_rank: model.post_rank.clone(),
+                    batch_sizes: model.batch_sizes.clone(),
                     settings,
                     training,
                     trials: search.filter(|_| searches).map(grid).unwrap_or_default(),

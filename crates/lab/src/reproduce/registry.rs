@@ -1,6 +1,7 @@
 //! The models that experiments can name: settings in, a scorer on disk out.
 
 mod bits;
+mod cascades;
 mod codes;
 mod distilled;
 #[cfg(feature = "cuda")]
@@ -12,12 +13,14 @@ mod trees;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use rectify_cascade::CascadeIndex;
 use rectify_core::rng::Seed;
 use rectify_core::{Hidden, ItemId, QueryError, Retriever, Scorer, Teacher, UserId};
 use rectify_data::{Categories, Interactions, WordCounts};
+use rectify_teachers::Factors;
 use rectify_tensor::train::{FitConfig, FitReport, Observer};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::experiment::Settings;
@@ -46,6 +49,16 @@ pub(crate) trait Model: Send + Sync {
 
     /// Bytes of what a search reads of the items, if it can tell them from users.
     fn item_bytes(&self) -> Option<usize> {
+        None
+    }
+
+    /// As vectors, if it is nothing else.
+    fn factors(&self) -> Option<&Factors> {
+        None
+    }
+
+    /// As a cascade, if it is one.
+    fn cascade(&self) -> Option<&CascadeIndex> {
         None
     }
 }
@@ -164,11 +177,17 @@ impl Kind {
 
 /// The kind of that name.
 pub(crate) fn find(name: &str) -> Result<&'static Kind> {
-    let families = [teachers::KINDS, towers::KINDS, distilled::KINDS, codes::KINDS, bits::KINDS, trees::KINDS];
+    let families =
+        [teachers::KINDS, towers::KINDS, distilled::KINDS, codes::KINDS, bits::KINDS, trees::KINDS, cascades::KINDS];
     let all = || families.into_iter().flatten();
     let known: Vec<&str> = all().map(|kind| kind.name).collect();
     all().find(|kind| kind.name == name).ok_or_else(|| refusal::input(suggest::unknown("kind of model", name, &known)))
 }
+
+/// Settings of a model without any.
+#[derive(Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct NoSettings {}
 
 /// Reads settings over the defaults of `C`, checks them, and writes all of them out.
 fn resolve<C: Default + DeserializeOwned + Serialize, E: std::fmt::Display>(

@@ -11,12 +11,12 @@ use serde_json::Value;
 
 use super::cache::{Cache, Measure, Recipe, TestAt, TestValues, Trained};
 use super::experiment::PostRank;
-use super::outcome::{ListCost, Outcome, records};
+use super::outcome::{ListCost, Outcome, longest, records};
 use super::plan::{Plan, PlannedModel, merge};
 use super::progress::Progress;
 use super::registry::{self, Answers, Beside, Kind};
 use super::trainer::Trainer;
-use super::{claims, protocol};
+use super::{claims, figures, protocol};
 use crate::measure::Stopwatch;
 use crate::record::{Epoch, Results, Run, Trial, Validation, tidy};
 use crate::refusal;
@@ -92,6 +92,7 @@ pub(crate) fn run(
         None => source.load()?,
     };
     let protocol = plan.protocol.clone().unwrap_or_else(|| source.usual_protocol(&data));
+    let first_run = results.runs.len();
     let mut outcomes: Vec<Outcome> = plan.models.iter().map(|_| Outcome::default()).collect();
     for repeat in 0..plan.seeds {
         let seed = Seed(context.first_seed);
@@ -138,32 +139,20 @@ pub(crate) fn run(
     let cleaned = plan.cleaning.as_ref().map(protocol::describe_cleaning).unwrap_or_default();
     let text =
         |candidates| format!("{cleaned}{}; profile {}", protocol::describe(&protocol, candidates), context.profile);
-    let first = results.records.len();
-    let mut pooled: BTreeMap<(&str, &str), Evaluation> = BTreeMap::new();
-    for (model, outcome) in plan.models.iter().zip(&outcomes) {
-        let evaluation = Evaluation::pooled(&outcome.evaluations)?;
-        results.records.extend(records(plan, model, outcome, &evaluation, &text(plan.candidates), context)?);
-        pooled.insert((&model.name, ""), evaluation);
-        for (variant, evaluations) in &outcome.variants {
-            pooled.insert((&model.name, variant), Evaluation::pooled(evaluations)?);
+    for candidates in std::iter::once(plan.candidates).chain(plan.also_among) {
+        let first = results.records.len();
+        let mut pooled: BTreeMap<(&str, &str), Evaluation> = BTreeMap::new();
+        for (model, outcome) in plan.models.iter().zip(&outcomes) {
+            results.records.extend(records(plan, model, outcome, candidates, &text(candidates), context)?);
+            let tested = if candidates == plan.candidates { &outcome.tested } else { &outcome.also };
+            for (variant, evaluations) in tested.all() {
+                pooled.insert((&model.name, variant), Evaluation::pooled(evaluations)?);
+            }
         }
-    }
-    let (decided, notes) = claims::decide(&plan.claims, &results.records[first..], &pooled);
-    results.claims.extend(decided);
-    results.notes.extend(notes);
-
-    if let Some(candidates) = plan.also_among {
-        // Published values belong to the first protocol.
-        let plan = Plan { published: Vec::new(), ..plan.clone() };
-        for (model, outcome) in plan.models.iter().zip(&mut outcomes) {
-            let also = Outcome {
-                evaluations: std::mem::take(&mut outcome.also),
-                train_seconds: std::mem::take(&mut outcome.train_seconds),
-                ..Outcome::default()
-            };
-            let evaluation = Evaluation::pooled(&also.evaluations)?;
-            results.records.extend(records(&plan, model, &also, &evaluation, &text(candidates), context)?);
-        }
+        let claims = plan.claims.iter().filter(|claim| claim.among.unwrap_or(plan.candidates) == candidates);
+        let (decided, notes) = claims::decide(claims, &results.records[first..], &results.runs[first_run..], &pooled);
+        results.claims.extend(decided);
+        results.notes.extend(notes);
     }
     Ok(())
 }
@@ -247,7 +236,7 @@ impl One<'_> {
         if let Some(candidates) = self.plan.also_among {
             let metrics = &self.plan.metrics;
             let system = self.system_among(model.answers(), metrics, candidates);
-            outcome.also.push(evaluate_test(system, self.split, metrics, candidates)?);
+            outcome.also.evaluations.push(evaluate_test(system, self.split, metrics, candidates)?);
         }
         let first_metric = self.plan.metrics[0];
         progress.end(&format!(
@@ -258,8 +247,10 @@ impl One<'_> {
         ));
         outcome.train_seconds.push(trained.origin.train_seconds);
         outcome.tests.push(trained.origin.tests.clone());
-        outcome.evaluations.push(evaluation);
+        outcome.tested.evaluations.push(evaluation);
         let cost = ListCost::of_model(model.answers(), self.plan, &self.split.train)?;
+        let (train, k) = (&self.split.train, longest(self.plan, self.split.train.n_items()));
+        let beside = figures::of(&*model, &config, &self.model.batch_sizes, k, train)?;
         let run = Run {
             paper: self.plan.paper.clone(),
             dataset: self.plan.dataset.clone(),
@@ -277,6 +268,8 @@ impl One<'_> {
             n_params: model.n_params().map(|n| n as u64),
             item_bytes: model.item_bytes().map(|n| n as u64),
             all_users_seconds: cost.all_users_seconds,
+            measured: beside.measured,
+            figures: beside.figures,
             validation: chosen.origin.validation.map(|value| Validation {
                 metric: self.plan.select_by.to_string(),
                 value,
@@ -338,17 +331,23 @@ impl One<'_> {
         let plan = self.plan;
         let metrics: Vec<Metric> = plan.metrics.iter().copied().filter(|m| matches!(m.cut(), Cut::At(_))).collect();
         let watch = Stopwatch::of_process();
-        let evaluation = evaluate_test(System::Retriever(lists), self.split, &metrics, plan.candidates)?;
+        let evaluate_among = |candidates| evaluate_test(System::Retriever(lists), self.split, &metrics, candidates);
+        let evaluation = evaluate_among(plan.candidates)?;
         let eval_seconds = tidy(watch.wall_seconds());
         let first = metrics.first().and_then(|metric| Some(format!("{metric} {:.4}", evaluation.value(*metric)?)));
         let cost = ListCost::of(lists, plan, &self.split.train)?;
-        outcome.add_variant(&variant, evaluation);
+        outcome.tested.add_variant(&variant, evaluation);
+        if let Some(candidates) = plan.also_among {
+            outcome.also.add_variant(&variant, evaluate_among(candidates)?);
+        }
         runs.push(Run {
             variant,
             eval_seconds,
             query_us: cost.query_us,
             all_users_seconds: cost.all_users_seconds,
-            // Learned with the model itself, and told there.
+            // Learned or measured with the model itself, and told there.
+            measured: BTreeMap::new(),
+            figures: Vec::new(),
             curve: Vec::new(),
             search: Vec::new(),
             ..own

@@ -7,9 +7,11 @@ use rectify_core::artifact::Overwrite;
 use rectify_core::rng::Seed;
 use rectify_core::{Index, Scorer, Teacher, UserId};
 use rectify_data::Interactions;
+use rectify_teachers::conv_ncf::{self, ConvNcf, ConvNcfConfig};
 use rectify_teachers::dssm::{self, DssmConfig};
 use rectify_teachers::mf::{self, MfConfig};
 use rectify_teachers::neumf::{self, NeuMf, NeuMfConfig};
+use rectify_teachers::prm::{self, Prm, PrmConfig};
 use rectify_teachers::{self as teachers, Factors, FitError};
 use rectify_tensor::train::{FitConfig, FitReport, Observer};
 use rectify_tensor::{Optimizer, Sgd};
@@ -17,7 +19,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Answers, Job, Kind, Model, config, resolve, resolve_from};
+use super::{Answers, Job, Kind, Model, NoSettings, config, resolve, resolve_from};
+use crate::refusal;
 use crate::reproduce::experiment::Settings;
 
 /// A model without a faster way than scoring everything.
@@ -25,8 +28,12 @@ struct Scored<S>(S);
 
 impl<S: Scorer<Query = UserId>> Model for Scored<S> {
     fn answers(&self) -> Answers<'_> {
-        Answers { scorer: &self.0, retriever: None, hidden: None }
+        scored(&self.0)
     }
+}
+
+fn scored(scorer: &dyn Scorer<Query = UserId>) -> Answers<'_> {
+    Answers { scorer, retriever: None, hidden: None }
 }
 
 impl Model for Factors {
@@ -41,6 +48,10 @@ impl Model for Factors {
     fn item_bytes(&self) -> Option<usize> {
         Some(size_of_val(self.items()))
     }
+
+    fn factors(&self) -> Option<&Factors> {
+        Some(self)
+    }
 }
 
 impl Model for NeuMf {
@@ -52,11 +63,6 @@ impl Model for NeuMf {
         Some(self.n_params())
     }
 }
-
-/// Settings of a model without any.
-#[derive(Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct NoSettings {}
 
 /// A training that gives factors, as the teachers spell it.
 type FitFactors<C> = fn(
@@ -135,6 +141,43 @@ fn pretrained_neu_mf(job: Job<'_>) -> Result<Option<FitReport>> {
     let (train, seed) = (job.train, job.seed);
     let (model, report) =
         neumf::fit_pretrained(train, &config, &fine_tuning, &runs, seed, &mut validate, job.observer)?;
+    model.save(job.path, Overwrite::Replace)?;
+    Ok(Some(report))
+}
+
+/// Trains ConvNCF from the vectors of another model, and saves it.
+fn conv_ncf(job: Job<'_>) -> Result<Option<FitReport>> {
+    let config: ConvNcfConfig = config(&job)?;
+    let start = job.teacher.context("ConvNCF without a start")?.factors();
+    let start = start.ok_or_else(|| refusal::input("conv-ncf starts from vectors; name a factorisation as teacher"))?;
+    let validate = job.validate;
+    let mut validate = |model: &ConvNcf| validate(scored(model)).map_err(Into::into);
+    let (train, fit, seed) = (job.train, job.fit, job.seed);
+    let (model, report) = conv_ncf::fit(train, Some(start), &config, fit, seed, &mut validate, job.observer)?;
+    model.save(job.path, Overwrite::Replace)?;
+    Ok(Some(report))
+}
+
+impl Model for Prm {
+    fn answers(&self) -> Answers<'_> {
+        Answers { scorer: self, retriever: Some(self), hidden: None }
+    }
+
+    fn n_params(&self) -> Option<usize> {
+        Some(self.n_params())
+    }
+}
+
+/// Trains PRM-BASE over the lists of another model, and saves both.
+fn prm_base(job: Job<'_>) -> Result<Option<FitReport>> {
+    let config: PrmConfig = config(&job)?;
+    let first = job.teacher.context("PRM-BASE without a first stage")?.factors();
+    let first =
+        first.ok_or_else(|| refusal::input("prm-base orders lists of vectors; name a factorisation as teacher"))?;
+    let validate = job.validate;
+    let mut validate = |model: &Prm| validate(model.answers()).map_err(Into::into);
+    let (train, fit, seed) = (job.train, job.fit, job.seed);
+    let (model, report) = prm::fit(train, first, &config, fit, seed, &mut validate, job.observer)?;
     model.save(job.path, Overwrite::Replace)?;
     Ok(Some(report))
 }
@@ -260,6 +303,24 @@ pub(super) const KINDS: &[Kind] = &[
         resolve: |settings| resolve(settings, Pretrained::validate),
         train: pretrained_neu_mf,
         open: open_neu_mf,
+    },
+    Kind {
+        name: "conv-ncf",
+        by_epochs: true,
+        needs_teacher: true,
+        needs_text: false,
+        resolve: |settings| resolve(settings, ConvNcfConfig::validate),
+        train: conv_ncf,
+        open: |path| Ok(Box::new(Scored(ConvNcf::open(path)?))),
+    },
+    Kind {
+        name: "prm-base",
+        by_epochs: true,
+        needs_teacher: true,
+        needs_text: false,
+        resolve: |settings| resolve(settings, PrmConfig::validate),
+        train: prm_base,
+        open: |path| Ok(Box::new(Prm::open(path)?)),
     },
     Kind {
         name: "light-gcn",

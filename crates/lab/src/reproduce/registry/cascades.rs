@@ -1,0 +1,81 @@
+//! Kinds that reject early: HDN, its ablations, and the MF student.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rectify_cascade::{CascadeIndex, HdnConfig, Rejection, fit};
+use rectify_core::artifact::Overwrite;
+use rectify_core::{Index, Scorer, UserId};
+use rectify_tensor::train::FitReport;
+use serde_json::Value;
+
+use super::{Answers, Job, Kind, Model, NoSettings, TeacherOf, config, resolve, resolve_from};
+use crate::refusal;
+use crate::reproduce::experiment::Settings;
+
+impl Model for CascadeIndex {
+    fn answers(&self) -> Answers<'_> {
+        Answers { scorer: self, retriever: Some(self), hidden: None }
+    }
+
+    fn n_params(&self) -> Option<usize> {
+        let parts = self.parts();
+        let modules = parts.modules.iter().map(|module| module.decision.len() + module.weight.len()).sum::<usize>();
+        Some(parts.users.len() + parts.items.len() + modules + parts.score.len())
+    }
+
+    fn cascade(&self) -> Option<&CascadeIndex> {
+        Some(self)
+    }
+}
+
+/// Settings over those that the kind is named after.
+fn settings_of(settings: &Settings, base: &HdnConfig) -> Result<Value, String> {
+    resolve_from(base, settings, HdnConfig::validate)
+}
+
+/// Trains and saves; whatever teacher the job has is asked.
+fn train(job: Job<'_>) -> Result<Option<FitReport>> {
+    let config: HdnConfig = config(&job)?;
+    let teacher = job.teacher.map(|teacher| TeacherOf(teacher.answers()));
+    let teacher = teacher.as_ref().map(|teacher| teacher as &dyn Scorer<Query = UserId>);
+    let validate = job.validate;
+    let mut validate = |index: &CascadeIndex| validate(index.answers()).map_err(Into::into);
+    let (index, report) = fit(job.train, teacher, &config, job.fit, job.seed, &mut validate, job.observer)?;
+    index.save(job.path, Overwrite::Replace)?;
+    Ok(Some(report))
+}
+
+/// The cascade of another model, which rejects nothing; nothing is learned.
+fn without_rejection(job: &Job<'_>) -> Result<Option<FitReport>> {
+    let teacher = job.teacher.context("a cascade without another")?;
+    let trained = teacher.cascade();
+    let trained = trained.ok_or_else(|| refusal::input("hdn-nr takes its modules from an HDN; name one as teacher"))?;
+    trained.clone().with_rejection(Rejection::Never)?.save(job.path, Overwrite::Replace)?;
+    Ok(None)
+}
+
+fn open(path: &Path) -> Result<Box<dyn Model>> {
+    Ok(Box::new(CascadeIndex::open(path)?))
+}
+
+const fn kind(name: &'static str, needs_teacher: bool, resolve: fn(&Settings) -> Result<Value, String>) -> Kind {
+    Kind { name, by_epochs: true, needs_teacher, needs_text: false, resolve, train, open }
+}
+
+pub(super) const KINDS: &[Kind] = &[
+    kind("hdn", true, |settings| settings_of(settings, &HdnConfig::default())),
+    kind("hdn-nd", false, |settings| settings_of(settings, &HdnConfig::default().nd())),
+    Kind {
+        name: "hdn-nr",
+        by_epochs: false,
+        needs_teacher: true,
+        needs_text: false,
+        resolve: |settings| resolve::<NoSettings, String>(settings, |_| Ok(())),
+        train: |job| without_rejection(&job),
+        open,
+    },
+    kind("hdn-nr-minus", true, |settings| settings_of(settings, &HdnConfig::default().nr_minus())),
+    kind("hdn-nr-nd", false, |settings| settings_of(settings, &HdnConfig::default().nr_nd())),
+    kind("mf-student", true, |settings| settings_of(settings, &HdnConfig::mf_student())),
+];
