@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
-use super::cases::{self, Case, Costs};
+use super::cases::{self, Case, Costs, Once};
 use crate::args::BenchAllArgs;
 use crate::measure::quantile;
 use crate::{refusal, suggest};
@@ -91,20 +91,22 @@ pub(crate) fn run(args: &BenchAllArgs) -> Result<()> {
 fn measure(case: &Case, python: &Path, rounds: u16, folder: &Path) -> Result<Outcome> {
     let mut ours_once = (case.prepare)(folder)?;
     let mut ours = Vec::new();
+    let mut own: Vec<(&str, Once)> =
+        case.own.iter().map(|rival| Ok((rival.name, (rival.prepare)()?))).collect::<Result<_>>()?;
     let mut peers: Vec<(String, Vec<f64>)> = Vec::new();
+    let mut add = |name: &str, cost| match peers.iter_mut().find(|(known, _)| known == name) {
+        Some((_, all)) => all.push(cost),
+        None => peers.push((name.to_owned(), vec![cost])),
+    };
     let mut missing: Option<String> = None;
     for _ in 0..rounds {
         ours.push(ours_once()?);
+        for (name, once) in &mut own {
+            add(name, once()?);
+        }
         if missing.is_none() {
             match peer_once(case, python, folder) {
-                Ok(costs) => {
-                    for (name, cost) in costs {
-                        match peers.iter_mut().find(|(known, _)| *known == name) {
-                            Some((_, all)) => all.push(cost),
-                            None => peers.push((name, vec![cost])),
-                        }
-                    }
-                }
+                Ok(costs) => costs.iter().for_each(|(name, cost)| add(name, *cost)),
                 Err(error) => missing = Some(format!("{error:#}")),
             }
         }

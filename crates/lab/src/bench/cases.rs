@@ -34,8 +34,16 @@ pub(crate) struct Case {
     pub(crate) script: &'static str,
     pub(crate) arguments: fn(&Path) -> Vec<String>,
     pub(crate) read: fn(&str) -> Result<Costs>,
+    /// Other ways of ours, measured in the same rounds.
+    pub(crate) own: &'static [Rival],
     /// Peers with the least ratio `peer / ours` that is promised.
     pub(crate) promises: &'static [(&'static str, f64)],
+}
+
+/// Another way of ours.
+pub(crate) struct Rival {
+    pub(crate) name: &'static str,
+    pub(crate) prepare: fn() -> Result<Once>,
 }
 
 /// All cases.
@@ -48,6 +56,7 @@ pub(crate) fn all() -> Vec<Case> {
             script: "exact_ip.py",
             arguments: |folder| exact_arguments(folder, 1),
             read: exact_costs,
+            own: &[],
             promises: &[("numpy", 2.0), ("torch", 2.0), ("faiss", 2.0), ("faiss-blas", 2.0), ("scann", 2.0)],
         },
         Case {
@@ -57,6 +66,7 @@ pub(crate) fn all() -> Vec<Case> {
             script: "exact_ip.py",
             arguments: |folder| exact_arguments(folder, 256),
             read: exact_costs,
+            own: &[],
             promises: &[("numpy", 1.5), ("torch", 1.5), ("faiss", 1.5), ("faiss-blas", 1.5), ("scann", 1.5)],
         },
         // Same updates as dense Adam, every row at every step.
@@ -67,6 +77,7 @@ pub(crate) fn all() -> Vec<Case> {
             script: "bpr.py",
             arguments: bpr_arguments,
             read: bpr_costs,
+            own: &[],
             promises: &[("torch fused Adam", 4.0)],
         },
         // Touched rows alone, as SparseAdam does.
@@ -77,6 +88,7 @@ pub(crate) fn all() -> Vec<Case> {
             script: "bpr.py",
             arguments: bpr_arguments,
             read: bpr_costs,
+            own: &[],
             promises: &[("torch fused Adam", 4.0), ("torch SparseAdam", 5.0)],
         },
         // Plain gradient descent a sample without locks, against our batches of 1,024; both check their negatives.
@@ -90,6 +102,7 @@ pub(crate) fn all() -> Vec<Case> {
             script: "implicit_bpr.py",
             arguments: |folder| vec![folder.join(PAIRS).display().to_string(), "--dim".into(), DIM.to_string()],
             read: bpr_costs,
+            own: &[],
             promises: &[("implicit, gradient descent", 1.2)],
         },
         Case {
@@ -99,6 +112,7 @@ pub(crate) fn all() -> Vec<Case> {
             script: "neumf.py",
             arguments: neu_mf_arguments,
             read: neu_mf_costs,
+            own: &[],
             promises: &[("torch fused Adam", 2.0)],
         },
         Case {
@@ -108,6 +122,7 @@ pub(crate) fn all() -> Vec<Case> {
             script: "neumf.py",
             arguments: neu_mf_arguments,
             read: neu_mf_costs,
+            own: &[],
             promises: &[("torch fused Adam", 2.0)],
         },
         // The peer's backward is written by hand and uses the symmetric adjacency again; it draws no samples.
@@ -118,6 +133,7 @@ pub(crate) fn all() -> Vec<Case> {
             script: "light_gcn.py",
             arguments: graph_arguments,
             read: graph_costs,
+            own: &[],
             promises: &[("torch CSR", 1.5)],
         },
         Case {
@@ -127,11 +143,13 @@ pub(crate) fn all() -> Vec<Case> {
             script: "gcn_cf.py",
             arguments: graph_arguments,
             read: graph_costs,
+            own: &[],
             promises: &[("torch CSR", 2.0)],
         },
     ];
     all.extend(super::distill::cases());
     all.extend(super::forest::cases());
+    all.extend(super::hdn::cases());
     all.extend(super::scans::cases());
     all.extend(super::light_rec::cases());
     all.extend(super::evaluation::cases());

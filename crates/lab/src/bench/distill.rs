@@ -27,6 +27,7 @@ pub(super) fn cases() -> Vec<Case> {
             script: "de_rrd.py",
             arguments: |_| arguments(None),
             read: costs,
+            own: &[],
             promises: &[("torch", 5.0)],
         },
         // The first epoch, in which every expert runs for every entity.
@@ -37,6 +38,7 @@ pub(super) fn cases() -> Vec<Case> {
             script: "de_rrd.py",
             arguments: |_| arguments(Some(1.0)),
             read: costs,
+            own: &[],
             promises: &[("torch", 5.0)],
         },
         Case {
@@ -46,6 +48,7 @@ pub(super) fn cases() -> Vec<Case> {
             script: "de_rrd.py",
             arguments: |_| arguments(Some(0.1)),
             read: costs,
+            own: &[],
             promises: &[("torch", 5.0)],
         },
     ]

@@ -26,6 +26,7 @@ pub(super) fn cases() -> Vec<Case> {
             script: "full_evaluation.py",
             arguments: |folder| arguments(folder, 20),
             read: costs,
+            own: &[],
             promises: &[("implicit", 2.0), ("numpy", 1.5)],
         },
         // Thirty numbers a user; implicit computes four.
@@ -39,6 +40,7 @@ pub(super) fn cases() -> Vec<Case> {
             script: "full_evaluation.py",
             arguments: |folder| arguments(folder, 100),
             read: costs,
+            own: &[],
             promises: &[("implicit", 1.3), ("numpy", 1.2)],
         },
     ]

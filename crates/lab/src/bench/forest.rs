@@ -21,6 +21,7 @@ pub(super) fn cases() -> Vec<Case> {
         script: "forest.py",
         arguments: |_| vec!["--items".into(), N_ITEMS.to_string(), "--steps".into(), "5".into()],
         read: costs,
+        own: &[],
         promises: &[("torch", 2.0)],
     }]
 }

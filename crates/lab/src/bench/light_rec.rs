@@ -35,6 +35,7 @@ pub(super) fn cases() -> Vec<Case> {
             script: "lightrec.py",
             arguments: |_| vec!["none".into()],
             read: step_costs,
+            own: &[],
             promises: &[("torch fused Adam", 3.0)],
         },
         Case {
@@ -44,6 +45,7 @@ pub(super) fn cases() -> Vec<Case> {
             script: "lightrec.py",
             arguments: |_| vec!["inner-product".into()],
             read: step_costs,
+            own: &[],
             promises: &[("torch fused Adam", 3.0)],
         },
         // Table 7 of the paper: the best 100 of Amazon's items, by all inner products, against a scan of codes whose best are ranked
@@ -55,6 +57,7 @@ pub(super) fn cases() -> Vec<Case> {
             script: "exact_ip.py",
             arguments: exact_arguments,
             read: exact_costs,
+            own: &[],
             promises: &[],
         },
         Case {
@@ -64,6 +67,7 @@ pub(super) fn cases() -> Vec<Case> {
             script: "exact_ip.py",
             arguments: exact_arguments,
             read: exact_costs,
+            own: &[],
             promises: &[("numpy", 27.0), ("torch", 27.0)],
         },
         Case {
@@ -73,6 +77,7 @@ pub(super) fn cases() -> Vec<Case> {
             script: "exact_ip.py",
             arguments: exact_arguments,
             read: exact_costs,
+            own: &[],
             promises: &[("numpy", 25.0), ("torch", 25.0)],
         },
     ]

@@ -11,6 +11,8 @@ mod evaluation;
 #[cfg(feature = "train")]
 mod forest;
 #[cfg(feature = "train")]
+mod hdn;
+#[cfg(feature = "train")]
 mod light_rec;
 mod npy;
 #[cfg(feature = "cuda")]

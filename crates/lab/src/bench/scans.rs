@@ -27,6 +27,7 @@ macro_rules! hamming_case {
             script: "hamming.py",
             arguments: |folder| arguments(folder, &["items", "queries", "distances"], $batch),
             read: costs,
+            own: &[],
             promises: &[("faiss heap", $promised), ("faiss counting", $promised)],
         }
     };
@@ -42,6 +43,7 @@ macro_rules! codes_case {
             script: "codes.py",
             arguments: |folder| arguments(folder, &["codebooks", "codes", "queries", "scores"], $batch),
             read: costs,
+            own: &[],
             promises: &[("faiss PQ8", $bytewise), ("faiss PQ4 fast-scan", $fast_scan)],
         }
     };
