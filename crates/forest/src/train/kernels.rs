@@ -28,6 +28,16 @@ fn axpy<const FMA: bool>(alpha: f32, x: &[f32], y: &mut [f32]) {
     }
 }
 
+/// [`axpy`] of whole vectors: a history's columns are too few for the compiler's own way to leave nothing behind.
+#[inline(always)]
+fn axpy_lanes<const FMA: bool>(alpha: f32, x: &[f32], y: &mut [f32]) {
+    for (x, y) in x.as_chunks::<LANES>().0.iter().zip(y.as_chunks_mut::<LANES>().0) {
+        for l in 0..LANES {
+            y[l] = mul_add::<FMA>(alpha, x[l], y[l]);
+        }
+    }
+}
+
 /// Inner product and sum; both as long, whole vectors.
 #[inline(always)]
 fn dot_and_sum<const FMA: bool>(x: &[f32], y: &[f32]) -> (f32, f32) {
@@ -54,20 +64,22 @@ pub(super) struct Unit<'a> {
 fn mixing_body<const FMA: bool>(unit: Unit<'_>, history: &[f32], columns: usize, out: &mut [f32]) {
     let hidden = unit.bias.len();
     let dim = unit.history.len() / hidden;
-    assert_eq!(history.len(), dim * columns, "a history by columns");
+    assert!(history.len() == dim * columns && columns.is_multiple_of(LANES), "a history by whole vectors of columns");
     let (products, first) = out.split_at_mut(dim * hidden * columns);
     for (d, (e, out)) in history.chunks_exact(columns).zip(products.chunks_exact_mut(hidden * columns)).enumerate() {
         for (h, out) in out.chunks_exact_mut(columns).enumerate() {
             let (b, c) = (unit.product[d * hidden + h], unit.node[d * hidden + h]);
-            for (out, e) in out.iter_mut().zip(e) {
-                *out = mul_add::<FMA>(b, *e, c);
+            for (out, e) in out.as_chunks_mut::<LANES>().0.iter_mut().zip(e.as_chunks::<LANES>().0) {
+                for l in 0..LANES {
+                    out[l] = mul_add::<FMA>(b, e[l], c);
+                }
             }
         }
     }
     for (h, out) in first.chunks_exact_mut(columns).enumerate() {
         out.fill(unit.bias[h]);
         for (d, e) in history.chunks_exact(columns).enumerate() {
-            axpy::<FMA>(unit.history[d * hidden + h], e, out);
+            axpy_lanes::<FMA>(unit.history[d * hidden + h], e, out);
         }
     }
 }
@@ -102,9 +114,9 @@ fn mixing_backward_body<const FMA: bool>(
             let (dot, sum) = dot_and_sum::<FMA>(own, e);
             gradients.product[at] += dot;
             gradients.node[at] += sum;
-            axpy::<FMA>(unit.product[at], own, d_e);
+            axpy_lanes::<FMA>(unit.product[at], own, d_e);
             gradients.history[at] += dot_and_sum::<FMA>(user, e).0;
-            axpy::<FMA>(unit.history[at], user, d_e);
+            axpy_lanes::<FMA>(unit.history[at], user, d_e);
         }
     }
     for (h, user) in first.chunks_exact(columns).enumerate() {
@@ -118,8 +130,11 @@ fn attend_body<const FMA: bool>(z: &[f32], columns: usize, slope: &[f32], out: (
     for (z, attention) in z.chunks_exact(hidden * columns).zip(attention.chunks_exact_mut(columns)) {
         attention.fill(out.1);
         for ((z, slope), out) in z.chunks_exact(columns).zip(slope).zip(out.0) {
-            for (a, z) in attention.iter_mut().zip(z) {
-                *a = mul_add::<FMA>(*out, prelu(*z, *slope), *a);
+            for (a, z) in attention.as_chunks_mut::<LANES>().0.iter_mut().zip(z.as_chunks::<LANES>().0) {
+                for l in 0..LANES {
+                    let y = mul_add::<FMA>(*slope, z[l].min(0.0), z[l].max(0.0));
+                    a[l] = mul_add::<FMA>(*out, y, a[l]);
+                }
             }
         }
     }
