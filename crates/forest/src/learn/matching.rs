@@ -1,6 +1,7 @@
 //! How well items fit nodes, by a model and the samples of training.
 
 use rectify_core::ItemId;
+use rectify_core::rng::Seed;
 
 use crate::TreeModel;
 use crate::model::{Profile, Scratch};
@@ -21,7 +22,10 @@ pub(super) struct Matching<'a> {
     samples: &'a Samples<'a>,
     scores: Scores,
     offsets: Vec<usize>,
+    /// Those that count come first.
     of_item: Vec<u32>,
+    /// How many of an item count.
+    limit: usize,
 }
 
 /// What scoring needs and leaves nothing in.
@@ -50,7 +54,13 @@ pub(super) fn log_sigmoid(o: f32) -> f64 {
 }
 
 impl<'a> Matching<'a> {
-    pub(super) fn new(model: &'a TreeModel, samples: &'a Samples<'a>, scores: Scores) -> Self {
+    /// With a limit, as many samples of an item count, drawn by the seed.
+    pub(super) fn new(
+        model: &'a TreeModel,
+        samples: &'a Samples<'a>,
+        scores: Scores,
+        limit: Option<(usize, Seed)>,
+    ) -> Self {
         let mut offsets = vec![0; model.tree().n_items() + 1];
         let all = 0..samples.len() as u32;
         for sample in all.clone() {
@@ -66,7 +76,12 @@ impl<'a> Matching<'a> {
             of_item[*place] = sample;
             *place += 1;
         }
-        Self { model, samples, scores, offsets, of_item }
+        if let Some((n, seed)) = limit {
+            for (item, ends) in offsets.windows(2).enumerate().filter(|(_, ends)| ends[1] - ends[0] > n) {
+                seed.at(0, item as u64).shuffle(&mut of_item[ends[0]..ends[1]]);
+            }
+        }
+        Self { model, samples, scores, offsets, of_item, limit: limit.map_or(usize::MAX, |(n, _)| n) }
     }
 
     /// Samples whose target is an item.
@@ -78,7 +93,9 @@ impl<'a> Matching<'a> {
     pub(super) fn scores(&self, item: ItemId, (level, place): (u32, u32), below: u32, work: &mut Work) -> Vec<f32> {
         let layout = self.model.tree().layout();
         let mut sums = vec![0.0f64; layout.descendants(level, place, below).len()];
-        for &sample in &self.of_item[self.offsets[item.index()]..self.offsets[item.index() + 1]] {
+        let own = &self.of_item[self.offsets[item.index()]..self.offsets[item.index() + 1]];
+        let counted = &own[..own.len().min(self.limit)];
+        for &sample in counted {
             let (_, history) = self.samples.get(sample);
             match self.scores {
                 Scores::Softmax => {
@@ -109,7 +126,8 @@ impl<'a> Matching<'a> {
                 }
             }
         }
-        sums.into_iter().map(|sum| sum as f32).collect()
+        let scale = own.len() as f64 / counted.len().max(1) as f64;
+        sums.into_iter().map(|sum| (scale * sum) as f32).collect()
     }
 
     /// Preferences for the descendants of a node at a level.

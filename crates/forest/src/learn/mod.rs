@@ -26,6 +26,10 @@ pub enum TreeRule {
         level_gap: u32,
         /// How nodes that fill up are dealt with.
         assignment: Assignment,
+        /// Samples of an item that its scores are summed over, at least 1: as many of its samples, drawn at random, and their sums
+        /// scaled up. `None`, as in the paper: all.
+        #[serde(default)]
+        samples_per_item: Option<usize>,
     },
     /// JTM (Zhu et al., NeurIPS 2019): the same with `Σ_{samples} Σ_{nodes v on the way down} ln p_like(v)`.
     Path {
@@ -33,6 +37,10 @@ pub enum TreeRule {
         level_gap: u32,
         /// How nodes that fill up are dealt with.
         assignment: Assignment,
+        /// Samples of an item that its scores are summed over, at least 1: as many of its samples, drawn at random, and their sums
+        /// scaled up. `None`, as in the paper: all.
+        #[serde(default)]
+        samples_per_item: Option<usize>,
     },
     /// TDM (Zhu et al., KDD 2018): items are clustered by their leaf embeddings, in two equal halves again and again.
     Clustering,
@@ -52,7 +60,7 @@ pub enum Assignment {
 
 impl Default for TreeRule {
     fn default() -> Self {
-        Self::Softmax { level_gap: 7, assignment: Assignment::Greedy }
+        Self::Softmax { level_gap: 7, assignment: Assignment::Greedy, samples_per_item: None }
     }
 }
 
@@ -60,20 +68,25 @@ impl TreeRule {
     /// JTM's, with a gap of 7.
     #[must_use]
     pub const fn jtm() -> Self {
-        Self::Path { level_gap: 7, assignment: Assignment::Rebalance }
+        Self::Path { level_gap: 7, assignment: Assignment::Rebalance, samples_per_item: None }
     }
 
-    /// Checks the gap.
+    /// Checks gap and samples.
     ///
     /// # Errors
-    /// A gap out of its range.
+    /// The first of them out of its range.
     pub fn validate(self) -> Result<(), ConfigError> {
-        match self {
-            Self::Softmax { level_gap, .. } | Self::Path { level_gap, .. } if !(1..=16).contains(&level_gap) => {
-                Err(ConfigError::Range { field: "level_gap", expected: "1 to 16", got: level_gap.to_string() })
-            }
-            Self::Softmax { .. } | Self::Path { .. } | Self::Clustering => Ok(()),
+        let (Self::Softmax { level_gap, samples_per_item, .. } | Self::Path { level_gap, samples_per_item, .. }) = self
+        else {
+            return Ok(());
+        };
+        if !(1..=16).contains(&level_gap) {
+            return Err(ConfigError::Range { field: "level_gap", expected: "1 to 16", got: level_gap.to_string() });
         }
+        if samples_per_item == Some(0) {
+            return Err(ConfigError::Range { field: "samples_per_item", expected: "at least 1", got: "0".into() });
+        }
+        Ok(())
     }
 }
 
@@ -98,14 +111,18 @@ pub fn learn_tree(
 
 /// [`learn_tree`] for a valid rule.
 pub(crate) fn learn(model: &TreeModel, samples: &Samples<'_>, rule: TreeRule, seed: Seed) -> Result<Tree, FitError> {
-    let (scores, level_gap, assignment) = match rule {
+    let (scores, level_gap, assignment, limit) = match rule {
         TreeRule::Clustering => return Ok(cluster::learn(model, seed.stream("forest/clusters"))?),
-        TreeRule::Softmax { level_gap, assignment } => (Scores::Softmax, level_gap, assignment),
-        TreeRule::Path { level_gap, assignment } => (Scores::Path, level_gap, assignment),
+        TreeRule::Softmax { level_gap, assignment, samples_per_item } => {
+            (Scores::Softmax, level_gap, assignment, samples_per_item)
+        }
+        TreeRule::Path { level_gap, assignment, samples_per_item } => {
+            (Scores::Path, level_gap, assignment, samples_per_item)
+        }
     };
     let old = model.tree();
     let layout = old.layout();
-    let matching = Matching::new(model, samples, scores);
+    let matching = Matching::new(model, samples, scores, limit.map(|n| (n, seed.stream("forest/samples of item"))));
     // Items in the order of the nodes they were given so far; at first all are at the root.
     let mut order: Vec<ItemId> = (0..old.n_items() as u32).map(ItemId).collect();
     let mut level = 0;

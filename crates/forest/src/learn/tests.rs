@@ -8,10 +8,10 @@ use crate::{Histories, Objective, fit};
 fn rules() -> [TreeRule; 5] {
     let (greedy, rebalance) = (Assignment::Greedy, Assignment::Rebalance);
     [
-        TreeRule::Softmax { level_gap: 2, assignment: greedy },
-        TreeRule::Softmax { level_gap: 7, assignment: rebalance },
-        TreeRule::Path { level_gap: 3, assignment: rebalance },
-        TreeRule::Path { level_gap: 1, assignment: greedy },
+        TreeRule::Softmax { level_gap: 2, assignment: greedy, samples_per_item: None },
+        TreeRule::Softmax { level_gap: 7, assignment: rebalance, samples_per_item: None },
+        TreeRule::Path { level_gap: 3, assignment: rebalance, samples_per_item: None },
+        TreeRule::Path { level_gap: 1, assignment: greedy, samples_per_item: Some(2) },
         TreeRule::Clustering,
     ]
 }
@@ -57,10 +57,10 @@ fn a_learned_tree_brings_items_of_a_kind_together() {
     let before = pairs_of_a_kind(model.tree());
     // Wide gaps let a model that knows each leaf keep its items there; narrow ones bring likes together.
     let rules = [
-        TreeRule::Softmax { level_gap: 2, assignment: Assignment::Greedy },
-        TreeRule::Softmax { level_gap: 2, assignment: Assignment::Rebalance },
-        TreeRule::Path { level_gap: 2, assignment: Assignment::Rebalance },
-        TreeRule::Path { level_gap: 1, assignment: Assignment::Greedy },
+        TreeRule::Softmax { level_gap: 2, assignment: Assignment::Greedy, samples_per_item: None },
+        TreeRule::Softmax { level_gap: 2, assignment: Assignment::Rebalance, samples_per_item: None },
+        TreeRule::Path { level_gap: 2, assignment: Assignment::Rebalance, samples_per_item: None },
+        TreeRule::Path { level_gap: 1, assignment: Assignment::Greedy, samples_per_item: None },
         TreeRule::Clustering,
     ];
     let learners = Learners { histories: &histories, users: None };
@@ -82,7 +82,7 @@ fn matching_scores_are_sums_over_the_samples_of_an_item() {
         out
     };
     let (softmax, path) =
-        (Matching::new(&model, &samples, Scores::Softmax), Matching::new(&model, &samples, Scores::Path));
+        (Matching::new(&model, &samples, Scores::Softmax, None), Matching::new(&model, &samples, Scores::Path, None));
     for item in (0..21).map(ItemId) {
         let own: Vec<_> = (0..samples.len() as u32).map(|s| samples.get(s)).filter(|s| s.0 == item).collect();
         assert_eq!(softmax.n_samples(item), own.len());
@@ -108,7 +108,40 @@ fn matching_scores_are_sums_over_the_samples_of_an_item() {
 }
 
 #[test]
+fn some_samples_of_an_item_stand_for_all() {
+    let histories = world(20, 21, 12);
+    let model = trained(&histories, 21, 1);
+    let samples = Samples::new(&histories, None, 21, 2).unwrap();
+    let scores = |limit: Option<usize>, item| {
+        let matching = Matching::new(&model, &samples, Scores::Softmax, limit.map(|n| (n, Seed(7))));
+        (matching.n_samples(item), matching.scores(item, (0, 0), 2, &mut Default::default()))
+    };
+    let nodes: Vec<u32> = (0..4).collect();
+    let mut several = 0;
+    for item in (0..21).map(ItemId) {
+        let (n, all) = scores(None, item);
+        assert_eq!(scores(Some(n.max(1)), item), (n, all));
+        // One sample alone, taken as often as there are samples.
+        let (still, one) = scores(Some(1), item);
+        assert_eq!(still, n);
+        let of_own = (0..samples.len() as u32).map(|sample| samples.get(sample)).filter(|(target, _)| *target == item);
+        let close = of_own.map(|(_, history)| {
+            let mut o = vec![0.0; 4];
+            model.score_places(history, 2, &nodes, &mut Default::default(), &mut o).unwrap();
+            let mut sums = [0.0; 4];
+            matching::add_log_softmax(&o, &mut sums);
+            sums.iter().zip(&one).all(|(want, got)| (n as f64 * want - f64::from(*got)).abs() < 1e-4)
+        });
+        assert!(n == 0 || close.into_iter().any(|close| close), "item {item}");
+        several += usize::from(n > 1);
+    }
+    assert!(several > 5, "items with a choice");
+}
+
+#[test]
 fn impossible_gaps_are_refused() {
-    let rule = TreeRule::Softmax { level_gap: 0, assignment: Assignment::Greedy };
+    let rule = TreeRule::Softmax { level_gap: 0, assignment: Assignment::Greedy, samples_per_item: None };
     assert_eq!(rule.validate().unwrap_err().to_string(), "level_gap is 0, expected 1 to 16");
+    let rule = TreeRule::Path { level_gap: 7, assignment: Assignment::Greedy, samples_per_item: Some(0) };
+    assert_eq!(rule.validate().unwrap_err().to_string(), "samples_per_item is 0, expected at least 1");
 }
