@@ -63,7 +63,8 @@ pub(crate) fn run(out: &Path) -> Result<ExitCode> {
 /// Builds the test programs that run kernels: name and path of each, or `None` when one does not compile.
 fn tests() -> Result<Option<Vec<(String, PathBuf)>>> {
     let mut cargo = workspace::cargo();
-    cargo.args(["test", "--release", "--workspace", "--no-run", "--message-format", "json-render-diagnostics"]);
+    // As tests are built everywhere: optimised, with overflow checks.
+    cargo.args(["test", "--workspace", "--no-run", "--message-format", "json-render-diagnostics"]);
     cargo.args(check::CUDA_TESTS.iter().flat_map(|name| ["--test", name]));
     let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let mut found = Vec::new();

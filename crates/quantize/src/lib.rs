@@ -50,5 +50,7 @@ pub use quantiser::QuantiserConfig;
 pub use residual::residual_quantiser;
 #[cfg(feature = "train")]
 pub use teacher::TeacherVectors;
+#[cfg(all(feature = "cuda", feature = "train"))]
+pub use train::fit_on;
 #[cfg(feature = "train")]
 pub use train::{Validate, fit};

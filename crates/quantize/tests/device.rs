@@ -61,3 +61,55 @@ fn codes_give_the_lists_of_the_processor() {
         }
     }
 }
+
+#[cfg(feature = "train")]
+#[test]
+fn light_rec_learns_as_on_the_processor() {
+    use rectify_data::Interactions;
+    use rectify_quantize::{Distillation, LightRecConfig, Recurrence, TeacherVectors, fit, fit_on};
+    use rectify_tensor::Optimizer;
+    use rectify_tensor::cuda::GpuOps;
+    use rectify_tensor::train::{FitConfig, Silent};
+
+    let mut rng = Seed(1).rng();
+    let (n_users, n_items, dim) = (20u32, 16u32, 6);
+    let all = (0..n_users).flat_map(|user| (0..n_items).map(move |item| (user, item)));
+    let pairs: Vec<(u32, u32)> = all.filter(|(u, i)| rng.unit_f32() < if u % 4 == i % 4 { 0.6 } else { 0.1 }).collect();
+    let data = Interactions::from_pairs(n_users as usize, n_items as usize, &pairs).unwrap();
+    let mut table = |n: u32| (0..n as usize * dim).map(|_| 0.5 * rng.normal() as f32).collect::<Vec<_>>();
+    let teacher = TeacherVectors::new(table(n_users), table(n_items), dim).unwrap();
+    let run = FitConfig { max_epochs: 2, eval_every: 0, ..FitConfig::default() };
+    let config = |distillation| LightRecConfig {
+        n_codebooks: 3,
+        n_codewords: 8,
+        n_negatives: 2,
+        batch_size: 40,
+        distillation,
+        optimizer: Optimizer::adam(0.003),
+        ..LightRecConfig::default()
+    };
+    for gpu in devices() {
+        let ops = GpuOps::new(gpu);
+        for distillation in [Distillation::InnerProduct { weight: 0.3 }, Distillation::None] {
+            let config = config(distillation);
+            let (got, report) =
+                fit_on(&ops, &data, &teacher, &config, &run, Seed(3), &mut |_| Ok(0.0), &mut Silent).unwrap();
+            let (want, expected) = fit(&data, &teacher, &config, &run, Seed(3), &mut |_| Ok(0.0), &mut Silent).unwrap();
+            for (got, want) in report.history.iter().zip(&expected.history) {
+                let apart = (got.loss - want.loss).abs();
+                assert!(
+                    apart <= 1e-4 * want.loss,
+                    "{distillation:?}: loss {}, on the processor {}",
+                    got.loss,
+                    want.loss
+                );
+            }
+            for (got, want) in got.users().iter().zip(want.users()) {
+                assert!((got - want).abs() <= 2e-3, "{distillation:?}: {got}, on the processor {want}");
+            }
+        }
+        let other = LightRecConfig { recurrence: Recurrence::None, ..config(Distillation::None) };
+        let refused = fit_on(&ops, &data, &teacher, &other, &run, Seed(3), &mut |_| Ok(0.0), &mut Silent);
+        assert!(refused.unwrap_err().to_string().contains("recurrence is None, expected residual on a device"));
+    }
+}

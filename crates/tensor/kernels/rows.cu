@@ -9,6 +9,12 @@ extern "C" __global__ void gather_rows(const float *table, const unsigned *rows,
     }
 }
 
+// y += a x
+extern "C" __global__ void axpy(float a, const float *x, unsigned n, float *y) {
+    unsigned stride = gridDim.x * blockDim.x;
+    for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += stride) y[i] = fmaf(a, x[i], y[i]);
+}
+
 // out[r] = sum of grads[at[e]] over the entries e of segment r, in their order: a sum that is the same every time.
 // One warp a segment.
 extern "C" __global__ void sum_segments(

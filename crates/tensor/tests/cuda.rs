@@ -452,6 +452,9 @@ fn columns_and_rows_come_and_go() {
             let mut want = table.clone();
             kernels::scatter_add_rows(&more, width, &some, &mut want);
             x.close("rows", &gpu.download(&out).unwrap(), &want);
+            ops.axpy(-0.5, &gpu.upload(&table).unwrap(), &mut out).unwrap();
+            want.iter_mut().zip(&table).for_each(|(want, x)| *want -= 0.5 * x);
+            x.close("axpy", &gpu.download(&out).unwrap(), &want);
         }
     }
 }

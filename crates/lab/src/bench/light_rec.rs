@@ -83,13 +83,18 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// Some steps on Gowalla's shape, 32 dimensions, four codebooks of 256, five negatives.
-fn training(distillation: Distillation) -> Result<Once> {
+/// Interactions of Gowalla's shape, and a teacher of 32 dimensions.
+pub(super) fn inputs() -> Result<(Interactions, TeacherVectors)> {
     let mut rng = Seed(1).stream("pairs").rng();
     let pairs: Vec<(u32, u32)> = (0..STEPS * 1024).map(|_| (rng.below(N_USERS), rng.below(N_ITEMS))).collect();
     let data = Interactions::from_pairs(N_USERS as usize, N_ITEMS as usize, &pairs)?;
     let mut normals = |n: u32| -> Vec<f32> { (0..n as usize * DIM).map(|_| 0.5 * rng.normal() as f32).collect() };
-    let teacher = TeacherVectors::new(normals(N_USERS), normals(N_ITEMS), DIM)?;
+    Ok((data, TeacherVectors::new(normals(N_USERS), normals(N_ITEMS), DIM)?))
+}
+
+/// Some steps with four codebooks of 256, five negatives.
+fn training(distillation: Distillation) -> Result<Once> {
+    let (data, teacher) = inputs()?;
     let config = LightRecConfig { distillation, ..LightRecConfig::default() };
     Ok(Box::new(move || {
         epoch_cost(|run, observer| {

@@ -12,7 +12,7 @@ use rectify_core::rng::Seed;
 use rectify_core::{ExactConfig, ExactIndex, Index, ItemFilter, Retriever, TopK};
 use rectify_gpu_search::{DeviceExactIndex, DeviceScores, DeviceSearch};
 use rectify_hashing::{BinaryCodes, HammingIndex};
-use rectify_quantize::{CodeIndex, CodeShape, Composition};
+use rectify_quantize::{self as quantize, CodeIndex, CodeShape, Composition, Distillation, LightRecConfig};
 use rectify_teachers::gcn_cf::{self, GcnCfConfig};
 use rectify_teachers::mf::{self, MfConfig};
 use rectify_teachers::neumf::{self, NeuMfConfig};
@@ -84,13 +84,14 @@ pub(super) fn exact_arrays(args: &RetrievalArgs, items: Vec<f32>, dim: usize, as
 
 type Case = (&'static str, fn(&Bench) -> Result<Row>);
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 7] = [
     ("exact/1M x 64/256 queries", exact),
     ("codes/8 bytes/256 queries", codes),
     ("hamming/128 bits/256 queries", hamming),
     ("bpr/exact Adam", bpr),
     ("neumf/512 rows, exact Adam", neu_mf),
     ("gcn-cf", graph),
+    ("light-rec/no distillation", light_rec),
 ];
 
 /// Measures every chosen case and prints.
@@ -309,6 +310,32 @@ fn graph(bench: &Bench) -> Result<Row> {
         |loss| {
             epoch_wall(|fit, observer| {
                 let fitted = gcn_cf::fit_on(&bench.ops, &data, &config, fit, Seed(1), &mut |_| Ok(0.0), observer)?;
+                *loss = fitted.1.history[0].loss;
+                Ok(())
+            })
+        },
+    )
+}
+
+fn light_rec(bench: &Bench) -> Result<Row> {
+    let (data, teacher) = super::light_rec::inputs()?;
+    let config = LightRecConfig { distillation: Distillation::None, ..LightRecConfig::default() };
+    let config = &config;
+    training(
+        bench,
+        CASES[6].0,
+        |loss| {
+            epoch_cost(|fit, observer| {
+                let fitted = quantize::fit(&data, &teacher, config, fit, Seed(1), &mut |_| Ok(0.0), observer)?;
+                *loss = fitted.1.history[0].loss;
+                Ok(())
+            })
+        },
+        |loss| {
+            epoch_wall(|fit, observer| {
+                let seed = Seed(1);
+                let mut none = |_: &_| Ok(0.0);
+                let fitted = quantize::fit_on(&bench.ops, &data, &teacher, config, fit, seed, &mut none, observer)?;
                 *loss = fitted.1.history[0].loss;
                 Ok(())
             })

@@ -1,6 +1,8 @@
 //! LightRec's training.
 
 mod batch;
+#[cfg(feature = "cuda")]
+mod device;
 mod step;
 
 use rectify_core::rng::Seed;
@@ -16,6 +18,9 @@ use crate::model::Encoder;
 use crate::{
     CodeIndex, CodedFactors, Distillation, FitError, LightRecConfig, QuantiserConfig, TeacherVectors, residual,
 };
+
+#[cfg(feature = "cuda")]
+pub use device::fit_on;
 
 /// Measures a model on held-out data; higher is better. Its errors come back inside [`TrainError::Model`].
 pub type Validate<'a> = &'a mut dyn FnMut(&CodedFactors) -> Result<f64, Box<dyn std::error::Error + Send + Sync>>;

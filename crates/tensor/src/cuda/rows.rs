@@ -8,7 +8,7 @@ use crate::Adam;
 pub(super) static SOURCE: Source = Source {
     name: "rows",
     text: include_str!("../../kernels/rows.cu"),
-    kernels: &["gather_rows", "sum_segments", "adam_dense", "adam_rows", "adam_table"],
+    kernels: &["gather_rows", "axpy", "sum_segments", "adam_dense", "adam_rows", "adam_table"],
 };
 
 /// A table on a device with the two moments of Adam.
@@ -86,6 +86,20 @@ impl GpuOps {
         check_matrix("out", out, rows.len(), dim);
         let args = Args::new().read(table).read(&rows.buffer).size(rows.len()).size(dim).write(out);
         self.run(&SOURCE, "gather_rows", Shape::threads_for(rows.len() * dim), args)
+    }
+
+    /// `y += a x`.
+    ///
+    /// # Errors
+    /// [`GpuError`].
+    ///
+    /// # Panics
+    /// If sizes disagree.
+    pub fn axpy(&self, a: f32, x: &Buffer<f32>, y: &mut Buffer<f32>) -> Result<(), GpuError> {
+        let n = x.len();
+        check_matrix("y", y, n, 1);
+        let args = Args::new().float(a).read(x).size(n).write(y);
+        self.run(&SOURCE, "axpy", Shape::threads_for(n), args)
     }
 
     /// `out[g] = Σ grads[at]` over the entries of group g, in their order: the backward of

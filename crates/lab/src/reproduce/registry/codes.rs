@@ -43,6 +43,20 @@ fn light_rec(job: Job<'_>) -> Result<Option<FitReport>> {
     Ok(Some(report))
 }
 
+/// Trains and saves LightRec on a device.
+#[cfg(feature = "cuda")]
+pub(super) fn light_rec_on(job: Job<'_>, ops: &rectify_tensor::cuda::GpuOps) -> Result<Option<FitReport>> {
+    let config: LightRecConfig = config(&job)?;
+    let teacher = vectors(&job)?;
+    let validate = job.validate;
+    let mut validate = |model: &CodedFactors| validate(model.answers()).map_err(Into::into);
+    let (train, fit, seed) = (job.train, job.fit, job.seed);
+    let (model, report) =
+        rectify_quantize::fit_on(ops, train, &teacher, &config, fit, seed, &mut validate, job.observer)?;
+    model.save(job.path, Overwrite::Replace)?;
+    Ok(Some(report))
+}
+
 /// Trains and saves a quantiser of the teacher's items; its users are the teacher's.
 fn quantiser(job: &Job<'_>, code: impl FnOnce(&TeacherVectors) -> Result<CodedFactors>) -> Result<Option<FitReport>> {
     code(&vectors(job)?)?.save(job.path, Overwrite::Replace)?;

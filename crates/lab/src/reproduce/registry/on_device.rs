@@ -13,8 +13,14 @@ use super::{Job, Kind, Model, config};
 /// A training on a device.
 pub(crate) type Train = fn(Job<'_>, &GpuOps) -> Result<Option<FitReport>>;
 
-const TRAINERS: &[(&str, Train)] =
-    &[("mf-bpr", mf_bpr), ("gmf", neu_mf), ("mlp", neu_mf), ("neu-mf", neu_mf), ("gcn-cf", gcn_cf)];
+const TRAINERS: &[(&str, Train)] = &[
+    ("mf-bpr", mf_bpr),
+    ("gmf", neu_mf),
+    ("mlp", neu_mf),
+    ("neu-mf", neu_mf),
+    ("gcn-cf", gcn_cf),
+    ("light-rec", super::codes::light_rec_on),
+];
 
 /// Names of the kinds.
 pub(crate) fn names() -> Vec<&'static str> {
