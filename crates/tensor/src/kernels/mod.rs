@@ -54,7 +54,8 @@ pub use rectify_core::simd::Level;
 
 /// Compiles one generic body (`fn body<const FMA: bool>`, `#[inline(always)]`) for every level, and picks one at run time.
 ///
-/// The second name takes the level as its first argument, for tests.
+/// The second name takes the level as its first argument, for tests. `, avx512 = function` names another body for that level, for
+/// where the compiler makes too little of the plain loop.
 ///
 /// ```
 /// use rectify_tensor::kernels::{Level, simd};
@@ -79,6 +80,7 @@ macro_rules! kernel {
     (
         $(#[$meta:meta])*
         $vis:vis fn $name:ident / $at:ident ($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident
+        $(, avx512 = $wide:path)?
     ) => {
         $(#[$meta])*
         #[inline]
@@ -95,7 +97,7 @@ macro_rules! kernel {
                 #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma")]
                 #[allow(clippy::too_many_arguments, reason = "a kernel takes what its loop reads")]
                 fn avx512($($arg: $ty),*) $(-> $ret)? {
-                    $body::<true>($($arg),*)
+                    $crate::kernel!(@avx512 $body [$($wide)?] ($($arg),*))
                 }
                 #[target_feature(enable = "avx2,fma")]
                 #[allow(clippy::too_many_arguments, reason = "a kernel takes what its loop reads")]
@@ -118,6 +120,8 @@ macro_rules! kernel {
             $body::<false>($($arg),*)
         }
     };
+    (@avx512 $body:ident [] ($($arg:ident),*)) => { $body::<true>($($arg),*) };
+    (@avx512 $body:ident [$wide:path] ($($arg:ident),*)) => { $wide($($arg),*) };
 }
 pub(crate) use crate::kernel;
 
