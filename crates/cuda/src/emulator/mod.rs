@@ -73,7 +73,7 @@ impl Emulator {
         std::fs::write(&input, text).map_err(|error| problem(error.to_string()))?;
         let made = Command::new(&self.compiler)
             // A kernel's name may be that of a function of the C library; within the library it is the kernel's.
-            .args(["-std=c++17", "-O1", "-shared", "-fPIC", "-Wl,-Bsymbolic", "-w", "-o"])
+            .args(["-std=c++17", "-O1", "-ffp-contract=off", "-shared", "-fPIC", "-Wl,-Bsymbolic", "-w", "-o"])
             .args([&output, &input])
             .output()
             .map_err(|error| problem(error.to_string()))?;
