@@ -214,22 +214,24 @@ fn against_paper(records: &[&Record]) -> Option<Table> {
     (!rows.is_empty()).then(|| Table { caption: "Against published values".into(), n_text: 3, header, rows })
 }
 
-/// Every setting that was tried on the validation data, the chosen one marked, if anything was searched.
+/// Every setting that was tried on the validation data, the chosen one marked, if anything was searched: once a model, since
+/// what the first split chooses holds for all.
 fn searches(runs: &[&Run]) -> Option<Table> {
     let mut rows: Vec<Vec<Cell>> = Vec::new();
+    let mut shown: Vec<String> = Vec::new();
     for run in runs.iter().filter(|r| !r.search.is_empty()) {
+        let model = name(&run.model, &run.variant);
+        if shown.contains(&model) {
+            continue;
+        }
         let best = run.search.iter().map(|trial| trial.value).fold(f64::NEG_INFINITY, f64::max);
         rows.extend(run.search.iter().map(|trial| {
             let value = Cell { best: trial.value == best, ..Cell::new(format!("{:.4}", trial.value)) };
-            vec![
-                Cell::new(name(&run.model, &run.variant)),
-                Cell::new(settings(&trial.settings)),
-                Cell::new(run.seed.to_string()),
-                value,
-            ]
+            vec![Cell::new(model.clone()), Cell::new(settings(&trial.settings)), value]
         }));
+        shown.push(model);
     }
-    let header = ["model", "tried", "seed", "validation"].map(str::to_owned).to_vec();
+    let header = ["model", "tried", "validation"].map(str::to_owned).to_vec();
     (!rows.is_empty()).then(|| Table { caption: "Search on validation data".into(), n_text: 2, header, rows })
 }
 
