@@ -381,12 +381,21 @@ mod tests {
     }
 
     #[test]
-    fn every_trial_is_shown_and_the_chosen_one_marked() {
-        let sections = sections(&sample());
+    fn every_trial_is_shown_once_and_the_chosen_one_marked() {
+        let sample = sample();
+        assert!(sample.runs.iter().filter(|run| !run.search.is_empty()).count() > 1, "several seeds carry the search");
+        let sections = sections(&sample);
         let table = sections[0].tables.iter().find(|t| t.caption == "Search on validation data");
-        let rows: Vec<(&str, bool)> =
-            table.map(|t| t.rows.iter().take(2).map(|r| (r[1].text.as_str(), r[3].best)).collect()).unwrap_or_default();
-        assert_eq!(rows, [("learning_rate = 0.001", true), ("learning_rate = 0.01", false)]);
+        let rows: Vec<(&str, &str, bool)> = table
+            .map(|t| t.rows.iter().map(|r| (r[0].text.as_str(), r[1].text.as_str(), r[2].best)).collect())
+            .unwrap_or_default();
+        let mut once = rows.clone();
+        once.dedup();
+        assert_eq!(rows, once);
+        assert_eq!(rows[0].1, "learning_rate = 0.001");
+        assert!(rows[0].2 && !rows[1].2, "{rows:?}");
+        let models: Vec<&str> = rows.iter().map(|row| row.0).collect();
+        assert!(rows.len() == 2 * models.chunk_by(|a, b| a == b).count(), "two trials a model: {rows:?}");
     }
 
     #[test]
