@@ -12,11 +12,11 @@ use rectify_cuda::Gpu;
 use rectify_data::Interactions;
 use rectify_teachers::gcn_cf::{self, GcnCfConfig};
 use rectify_teachers::mf::{self, MfConfig, MfLoss};
-use rectify_teachers::neumf::{self, NeuMfConfig};
+use rectify_teachers::neumf::{self, NeuMfConfig, PretrainRuns};
 use rectify_teachers::{FitError, Reduction};
 use rectify_tensor::cuda::GpuOps;
 use rectify_tensor::train::{Checkpoint, FitConfig, FitReport, Silent};
-use rectify_tensor::{Optimizer, RowUpdate, Sgd};
+use rectify_tensor::{Adagrad, Optimizer, RowUpdate, Sgd};
 
 fn devices() -> Vec<GpuOps> {
     let emulated = Gpu::emulated().inspect_err(|error| eprintln!("skipped on the emulator: {error}"));
@@ -141,16 +141,60 @@ fn gcn_cf_learns_as_on_the_processor() {
 }
 
 #[test]
+fn labelled_factors_learn_as_on_the_processor() {
+    let data = clusters(24, 20);
+    for ops in devices() {
+        for row_update in [RowUpdate::Exact, RowUpdate::Lazy] {
+            let config = MfConfig {
+                embedding_dim: 7,
+                loss: MfLoss::Bce,
+                batch_size: 30,
+                n_negatives: 3,
+                row_update,
+                l2: 0.01,
+                optimizer: Optimizer::adam(0.02),
+                ..MfConfig::default()
+            };
+            let (got, report) =
+                mf::fit_on(&ops, &data, &config, &run(), Seed(3), &mut |_| Ok(0.0), &mut Silent).unwrap();
+            let (want, expected) = mf::fit(&data, &config, &run(), Seed(3), &mut |_| Ok(0.0), &mut Silent).unwrap();
+            agree("mf-bce", (&scores(&got, 24), &report), (&scores(&want, 24), &expected));
+        }
+    }
+}
+
+#[test]
+fn neumf_by_its_recipe_learns_as_on_the_processor() {
+    let data = clusters(24, 20);
+    let config = NeuMfConfig {
+        gmf_dim: 5,
+        mlp_dim: 7,
+        hidden: vec![9, 4],
+        batch_size: 70,
+        init_std: 0.1,
+        optimizer: Optimizer::adam(0.01),
+        ..NeuMfConfig::default()
+    };
+    let fine_tuning = Optimizer::Sgd(Sgd { learning_rate: 0.1, weight_decay: 1e-4 });
+    let alone = FitConfig { max_epochs: 2, ..run() };
+    let runs = PretrainRuns { gmf: alone.clone(), mlp: alone, joint: run() };
+    for ops in devices() {
+        let (seed, none) = (Seed(3), &mut |_: &_| Ok(0.0));
+        let (got, report) =
+            neumf::fit_pretrained_on(&ops, &data, &config, &fine_tuning, &runs, seed, none, &mut Silent).unwrap();
+        let (want, expected) =
+            neumf::fit_pretrained(&data, &config, &fine_tuning, &runs, seed, none, &mut Silent).unwrap();
+        agree("neumf, pretrained", (&scores(&got, 24), &report), (&scores(&want, 24), &expected));
+    }
+}
+
+#[test]
 fn what_a_device_cannot_do_is_refused_by_name() {
     let Some(ops) = devices().pop() else { return };
     let data = clusters(8, 8);
-    let refused = |config: &MfConfig| {
-        let refused = mf::fit_on(&ops, &data, config, &run(), Seed(3), &mut |_| Ok(0.0), &mut Silent);
-        assert!(matches!(refused, Err(FitError::Config(_))));
-        refused.unwrap_err().to_string()
-    };
-    let message = refused(&MfConfig { optimizer: Optimizer::Sgd(Sgd::default()), ..MfConfig::default() });
-    assert!(message.contains("optimizer is sgd, expected adam on a device"), "{message}");
-    let message = refused(&MfConfig { loss: MfLoss::Bce, ..MfConfig::default() });
-    assert!(message.contains("mf-bce: loss is bce"), "{message}");
+    let config = MfConfig { optimizer: Optimizer::Adagrad(Adagrad::default()), ..MfConfig::default() };
+    let refused = mf::fit_on(&ops, &data, &config, &run(), Seed(3), &mut |_| Ok(0.0), &mut Silent);
+    assert!(matches!(refused, Err(FitError::Config(_))));
+    let message = refused.unwrap_err().to_string();
+    assert!(message.contains("mf-bpr: optimizer.rule is adagrad, expected adam or sgd on a device"), "{message}");
 }

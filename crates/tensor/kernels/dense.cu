@@ -2,7 +2,8 @@
 
 // 0 identity, 1 ReLU, 2 sigmoid, 3 tanh.
 __device__ __forceinline__ float activate(float z, unsigned activation) {
-    if (activation == 1) return z > 0.0f ? z : 0.0f;
+    // A NaN is kept, not hidden.
+    if (activation == 1) return z < 0.0f ? 0.0f : z;
     if (activation == 2) {
         float e = expf(-fabsf(z));
         return (z >= 0.0f ? 1.0f : e) / (1.0f + e);

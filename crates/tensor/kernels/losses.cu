@@ -88,6 +88,46 @@ extern "C" __global__ void hinge(const float *margins, unsigned n, float target,
     }
 }
 
+// Hinge of values with labels of -1 or +1: losses = max(0, 1 - label x), d = -scale label inside the margin, else 0. NaN stays NaN.
+extern "C" __global__ void labelled_hinge(
+    const float *values, const float *labels, unsigned n, float scale, float *losses, float *d) {
+    unsigned stride = gridDim.x * blockDim.x;
+    for (unsigned s = blockIdx.x * blockDim.x + threadIdx.x; s < n; s += stride) {
+        float gap = 1.0f - values[s] * labels[s];
+        losses[s] = gap <= 0.0f ? 0.0f : gap;
+        d[s] = gap > 0.0f ? -scale * labels[s] : (gap <= 0.0f ? 0.0f : gap);
+    }
+}
+
+// losses = (x - target)^2 / 2, d = scale (x - target).
+extern "C" __global__ void half_squares(
+    const float *values, const float *targets, unsigned n, float scale, float *losses, float *d) {
+    unsigned stride = gridDim.x * blockDim.x;
+    for (unsigned s = blockIdx.x * blockDim.x + threadIdx.x; s < n; s += stride) {
+        float gap = values[s] - targets[s];
+        losses[s] = 0.5f * gap * gap;
+        d[s] = scale * gap;
+    }
+}
+
+// Gradients of one side's rows from the slopes of inner products: over the samples s of row r, slopes[s] (row of the other side)
+// + l2 (own row). One warp a row; sums in the order of the samples.
+extern "C" __global__ void labelled_rows(
+    const float *own, const float *others, const unsigned *other_of, const float *slopes, const unsigned *offsets,
+    const unsigned *at, unsigned n_rows, unsigned dim, float l2, float *d) {
+    unsigned lane = threadIdx.x & 31, n_warps = gridDim.x * blockDim.x / 32;
+    for (unsigned r = (blockIdx.x * blockDim.x + threadIdx.x) / 32; r < n_rows; r += n_warps) {
+        for (unsigned k = lane; k < dim; k += 32) {
+            float mine = own[(unsigned long long)r * dim + k], sum = 0.0f;
+            for (unsigned e = offsets[r]; e < offsets[r + 1]; e++) {
+                unsigned s = at[e];
+                sum = fmaf(l2, mine, fmaf(slopes[s], others[(unsigned long long)other_of[s] * dim + k], sum));
+            }
+            d[(unsigned long long)r * dim + k] = sum;
+        }
+    }
+}
+
 // sums[block] = sum of its share of x, in a fixed order and in double precision; 256 threads a block.
 extern "C" __global__ void sum_blocks(const float *x, unsigned n, double *sums) {
     __shared__ double partial[256];

@@ -63,3 +63,21 @@ extern "C" __global__ void pair_gradients(
         }
     }
 }
+
+// Gradient of one side's rows from that of the products: over the samples s of row r, d_product[s] * (row of the other side). One warp
+// a row; sums in the order of the samples.
+extern "C" __global__ void product_gradients(
+    const float *others, const unsigned *other_of, const unsigned *offsets, const unsigned *at, unsigned n_rows,
+    const float *d_product, unsigned dim, float *d) {
+    unsigned lane = threadIdx.x & 31, n_warps = gridDim.x * blockDim.x / 32;
+    for (unsigned r = (blockIdx.x * blockDim.x + threadIdx.x) / 32; r < n_rows; r += n_warps) {
+        for (unsigned k = lane; k < dim; k += 32) {
+            float sum = 0.0f;
+            for (unsigned e = offsets[r]; e < offsets[r + 1]; e++) {
+                unsigned s = at[e];
+                sum = fmaf(d_product[(unsigned long long)s * dim + k], others[(unsigned long long)other_of[s] * dim + k], sum);
+            }
+            d[(unsigned long long)r * dim + k] = sum;
+        }
+    }
+}

@@ -16,6 +16,12 @@ pub enum OptimizerError {
         /// What was given.
         got: f64,
     },
+    /// A rule that devices do not know.
+    #[error("optimizer.rule is {rule}, expected adam or sgd on a device; {rule} trains on the processor")]
+    NotOnDevice {
+        /// Its name.
+        rule: &'static str,
+    },
 }
 
 /// Parameters on disk that do not fit the model.

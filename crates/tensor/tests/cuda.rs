@@ -7,9 +7,12 @@
 use std::hash::{BuildHasher, RandomState};
 
 use rectify_core::rng::{Rng, Seed};
-use rectify_tensor::cuda::{Architecture, DeviceAdam, DeviceCsr, DevicePairs, Gpu, GpuError, GpuOps, SOURCES, compile};
-use rectify_tensor::kernels::{self, Activation, Op, Pairs};
-use rectify_tensor::{Adam, Csr};
+use rectify_tensor::cuda::{
+    Architecture, DeviceCsr, DeviceLabelled, DevicePairs, DeviceParam, Gpu, GpuError, GpuOps, PairWidths, Rule,
+    SOURCES, compile,
+};
+use rectify_tensor::kernels::{self, Activation, Labelled, Op, Pairs};
+use rectify_tensor::{Adagrad, Adam, Csr, DenseParam, Optimizer, RowTable, RowUpdate, Sgd};
 
 /// Random inputs; the seed is in the message of every assertion.
 struct Inputs {
@@ -97,64 +100,62 @@ fn gathered_rows_and_their_gradients() {
     }
 }
 
-/// Adam by its definition, in double precision.
-fn adam(w: &mut [f64], m: &mut [f64], v: &mut [f64], g: &[f64], a: &Adam, t: i32) {
-    for (((w, m), v), g) in w.iter_mut().zip(m).zip(v).zip(g) {
-        let g = g + a.weight_decay * *w;
-        *m = a.beta1 * *m + (1.0 - a.beta1) * g;
-        *v = a.beta2 * *v + (1.0 - a.beta2) * g * g;
-        let (m, v) = (*m / (1.0 - a.beta1.powi(t)), *v / (1.0 - a.beta2.powi(t)));
-        *w -= a.learning_rate * m / (v.sqrt() + a.epsilon);
+#[test]
+fn steps_on_all_rows_on_some_and_on_all_with_some_gradients() {
+    let rules = [
+        Rule::Adam(Adam { learning_rate: 0.01, weight_decay: 0.02, ..Adam::default() }),
+        Rule::Sgd(Sgd { learning_rate: 0.1, weight_decay: 0.0 }),
+        Rule::Sgd(Sgd { learning_rate: 0.1, weight_decay: 0.02 }),
+    ];
+    for ops in devices() {
+        for ((n_rows, dim), rule) in SHAPES.into_iter().flat_map(|shape| rules.map(|rule| (shape, rule))) {
+            let mut x = Inputs::fresh();
+            let (start, optimizer) = (x.normals(n_rows * dim), Optimizer::from(rule));
+            for update in [RowUpdate::Exact, RowUpdate::Lazy] {
+                let mut here = RowTable::from_values(n_rows, dim, start.clone(), update);
+                let mut there = here.clone();
+                let mut draw = |t: u32| {
+                    let rows: Vec<u32> = (0..n_rows as u32).rev().filter(|row| (row + t).is_multiple_of(3)).collect();
+                    let grads = x.normals(rows.len() * dim);
+                    (rows, grads)
+                };
+                let mut param = DeviceParam::from_rows(&ops, &mut there, &rule).unwrap();
+                for t in 0..3 {
+                    let (rows, grads) = draw(t);
+                    here.apply(&rows, &grads, &optimizer);
+                    let grads = ops.gpu().upload(&grads).unwrap();
+                    ops.step_rows(&mut param, &rule, dim, &rows, update, &grads).unwrap();
+                }
+                param.into_rows(&ops, &mut there, &rule).unwrap();
+                // On the processor it goes on with the memory that came back.
+                let (rows, grads) = draw(3);
+                for table in [&mut here, &mut there] {
+                    table.apply(&rows, &grads, &optimizer);
+                    table.settle();
+                }
+                assert_eq!(here.steps(), there.steps());
+                x.close(&format!("{rule:?}, {update:?}"), there.values(), here.values());
+            }
+            let mut here = DenseParam::from_values([n_rows, dim], start);
+            let mut there = here.clone();
+            let mut param = DeviceParam::from_dense(&ops, &mut there, &rule).unwrap();
+            for _ in 0..3 {
+                let grads = x.normals(n_rows * dim);
+                here.apply(&grads, &optimizer);
+                ops.step(&mut param, &rule, &ops.gpu().upload(&grads).unwrap()).unwrap();
+            }
+            param.into_dense(&ops, &mut there, &rule).unwrap();
+            let grads = x.normals(n_rows * dim);
+            [&mut here, &mut there].into_iter().for_each(|param| param.apply(&grads, &optimizer));
+            x.close(&format!("{rule:?}, dense"), there.values(), here.values());
+        }
     }
 }
 
 #[test]
-fn adam_on_all_rows_on_some_and_on_all_with_some_gradients() {
-    let config = Adam { learning_rate: 0.01, weight_decay: 0.02, ..Adam::default() };
-    for ops in devices() {
-        for (n_rows, dim) in SHAPES {
-            let mut x = Inputs::fresh();
-            let start = x.normals(n_rows * dim);
-            let some: Vec<u32> = (0..n_rows as u32).rev().filter(|row| row % 3 == 0).collect();
-            for way in ["dense", "rows", "table"] {
-                let mut param = DeviceAdam::new(&ops, &start).unwrap();
-                let double = |x: &[f32]| x.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
-                let (mut w, mut m, mut v) = (double(&start), vec![0.0; start.len()], vec![0.0; start.len()]);
-                for t in 1..=3 {
-                    let rows: Vec<u32> = if way == "dense" { (0..n_rows as u32).collect() } else { some.clone() };
-                    let grads = x.normals(rows.len() * dim);
-                    let on_device = ops.gpu().upload(&grads).unwrap();
-                    match way {
-                        "dense" => ops.adam_dense(&mut param, &config, &on_device).unwrap(),
-                        "rows" => {
-                            let places = ops.places(&rows, n_rows).unwrap();
-                            ops.adam_rows(&mut param, &config, dim, &places, &on_device).unwrap();
-                        }
-                        _ => {
-                            let slots = ops.slots(&rows, n_rows).unwrap();
-                            ops.adam_table(&mut param, &config, dim, &slots, &on_device).unwrap();
-                        }
-                    }
-                    for row in 0..n_rows {
-                        let at = row * dim..(row + 1) * dim;
-                        let slot = rows.iter().position(|r| *r as usize == row);
-                        let g = match slot {
-                            Some(slot) => double(&grads[slot * dim..(slot + 1) * dim]),
-                            None if way == "rows" => continue,
-                            None => vec![0.0; dim],
-                        };
-                        adam(&mut w[at.clone()], &mut m[at.clone()], &mut v[at], &g, &config, t);
-                    }
-                }
-                let single = |x: &[f64]| x.iter().map(|x| *x as f32).collect::<Vec<_>>();
-                let ([got_w, got_m, got_v], steps) = param.download(&ops).unwrap();
-                assert_eq!(steps, 3);
-                x.close(&format!("{way}, values"), &got_w, &single(&w));
-                x.close(&format!("{way}, first moments"), &got_m, &single(&m));
-                x.close(&format!("{way}, second moments"), &got_v, &single(&v));
-            }
-        }
-    }
+fn a_rule_that_devices_do_not_know_is_named() {
+    let error = Rule::try_from(Optimizer::Adagrad(Adagrad::default())).unwrap_err().to_string();
+    assert_eq!(error, "optimizer.rule is adagrad, expected adam or sgd on a device; adagrad trains on the processor");
 }
 
 #[test]
@@ -192,6 +193,70 @@ fn bpr_and_its_gradients() {
 }
 
 #[test]
+fn cross_entropy_of_products_and_its_gradients() {
+    for ops in devices() {
+        for (n, dim) in SHAPES {
+            let mut x = Inputs::fresh();
+            let (n_users, n_items) = (n.div_ceil(2), n + 2);
+            let (users, items) = (x.normals(n_users * dim), x.normals(n_items * dim));
+            let (u, i) = (x.places(n, n_users), x.places(n, n_items));
+            let labels: Vec<f32> = x.places(n, 11).iter().map(|t| *t as f32 / 10.0).collect();
+            let (mut d_users, mut d_items) = (vec![0.0; users.len()], vec![0.0; items.len()]);
+            let samples = Labelled { users: &u, items: &i, labels: &labels, user_slots: &u, item_slots: &i };
+            let want = kernels::bce(&users, &items, dim, &samples, 0.3, 0.01, &mut d_users, &mut d_items);
+
+            let gpu = ops.gpu();
+            let samples = DeviceLabelled::new(&ops, [&u, &i], &labels, n_users, n_items).unwrap();
+            let (on_users, on_items) = (gpu.upload(&users).unwrap(), gpu.upload(&items).unwrap());
+            let (mut got_users, mut got_items) = (gpu.zeros(users.len()).unwrap(), gpu.zeros(items.len()).unwrap());
+            let loss = ops.bce(&on_users, &on_items, dim, &samples, 0.3, 0.01, &mut got_users, &mut got_items).unwrap();
+            x.close_sum("loss", loss, want);
+            x.close("users", &gpu.download(&got_users).unwrap(), &d_users);
+            x.close("items", &gpu.download(&got_items).unwrap(), &d_items);
+        }
+    }
+}
+
+#[test]
+fn products_of_pairs_and_their_gradients() {
+    for ops in devices() {
+        for (n, dim) in SHAPES {
+            let mut x = Inputs::fresh();
+            let (n_users, n_items) = (n.div_ceil(2), n + 2);
+            let (users, items, slopes) = (x.normals(n_users * dim), x.normals(n_items * dim), x.normals(n * dim));
+            let (u, i) = (x.places(n, n_users), x.places(n, n_items));
+            let (mut want, mut d_users, mut d_items) =
+                (vec![0.0; n * dim], vec![0.0; users.len()], vec![0.0; items.len()]);
+            for s in 0..n {
+                for k in 0..dim {
+                    let (at_user, at_item) = (u[s] as usize * dim + k, i[s] as usize * dim + k);
+                    want[s * dim + k] = users[at_user] * items[at_item];
+                    d_users[at_user] += slopes[s * dim + k] * items[at_item];
+                    d_items[at_item] += slopes[s * dim + k] * users[at_user];
+                }
+            }
+            let gpu = ops.gpu();
+            let (on_users, on_items) = (gpu.upload(&users).unwrap(), gpu.upload(&items).unwrap());
+            let (at_users, at_items) = (ops.places(&u, n_users).unwrap(), ops.places(&i, n_items).unwrap());
+            let widths = PairWidths { gmf: dim, mlp: 0 };
+            let (mut product, mut tower) = (gpu.zeros(n * dim).unwrap(), gpu.zeros(0).unwrap());
+            ops.read_pairs((&on_users, &on_items), (&at_users, &at_items), widths, &mut product, &mut tower).unwrap();
+            assert_eq!(gpu.download(&product).unwrap(), want, "seed {}", x.seed);
+            let slopes = gpu.upload(&slopes).unwrap();
+            for (what, others, other_of, ids, rows, want) in [
+                ("users", &on_items, &at_items, &u, n_users, &d_users),
+                ("items", &on_users, &at_users, &i, n_items, &d_items),
+            ] {
+                let mut d = gpu.zeros(want.len()).unwrap();
+                let groups = ops.groups(ids, rows).unwrap();
+                ops.product_gradients(others, other_of, &groups, dim, &slopes, &mut d).unwrap();
+                x.close(what, &gpu.download(&d).unwrap(), want);
+            }
+        }
+    }
+}
+
+#[test]
 fn losses_of_numbers() {
     for ops in devices() {
         for n in [1usize, 255, 256, 257, 5000] {
@@ -207,6 +272,21 @@ fn losses_of_numbers() {
             let loss = kernels::hinge(&logits, 1.0, 0.5, &mut want);
             x.close_sum("hinge", ops.hinge(&z, 1.0, 0.5, &mut d).unwrap(), loss);
             x.close("hinge", &gpu.download(&d).unwrap(), &want);
+
+            // The same, of the margins `label · x`.
+            let labels: Vec<f32> = x.places(n, 2).iter().map(|t| 2.0 * *t as f32 - 1.0).collect();
+            let margins: Vec<f32> = logits.iter().zip(&labels).map(|(z, label)| z * label).collect();
+            let loss = kernels::hinge(&margins, 1.0, 0.5, &mut want);
+            want.iter_mut().zip(&labels).for_each(|(d, label)| *d *= label);
+            let on_labels = gpu.upload(&labels).unwrap();
+            x.close_sum("labels", ops.labelled_hinge(&z, &on_labels, 0.5, &mut d).unwrap(), loss);
+            x.close("labels", &gpu.download(&d).unwrap(), &want);
+
+            let gaps: Vec<f32> = logits.iter().zip(&targets).map(|(z, t)| z - t).collect();
+            let loss = gaps.iter().map(|gap| f64::from(*gap).powi(2) / 2.0).sum();
+            let want: Vec<f32> = gaps.iter().map(|gap| 0.5 * gap).collect();
+            x.close_sum("squares", ops.half_squares(&z, &t, 0.5, &mut d).unwrap(), loss);
+            x.close("squares", &gpu.download(&d).unwrap(), &want);
             let sum: f64 = logits.iter().map(|z| f64::from(*z)).sum();
             assert!((ops.sum(&z).unwrap() - sum).abs() < 1e-9 * n as f64, "seed {}", x.seed);
         }
@@ -353,7 +433,8 @@ fn sparse_times_dense_both_ways() {
 #[test]
 fn matrix_products_of_every_transposition() {
     for ops in devices() {
-        for (m, n, k) in [(1, 1, 1), (3, 70, 5), (64, 64, 16), (65, 63, 17), (130, 20, 33), (5, 4, 0)] {
+        // The last is higher than a grid.
+        for (m, n, k) in [(1, 1, 1), (3, 70, 5), (64, 64, 16), (65, 63, 17), (130, 20, 33), (5, 4, 0), (65_537, 1, 1)] {
             for (op_a, op_b) in [
                 (Op::Plain, Op::Plain),
                 (Op::Transposed, Op::Plain),

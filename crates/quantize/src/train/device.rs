@@ -2,10 +2,10 @@
 
 use rectify_core::rng::Seed;
 use rectify_data::Interactions;
-use rectify_tensor::cuda::{Buffer, DeviceAdam, DevicePairs, GpuError, GpuOps, Places};
+use rectify_tensor::cuda::{Buffer, DevicePairs, DeviceParam, GpuError, GpuOps, Places, Rule, failed};
 use rectify_tensor::kernels::Op;
 use rectify_tensor::train::{self, EpochStats, FitConfig, FitReport, Observer, Step, TrainError};
-use rectify_tensor::{Adam, DenseKey, Optimizer, ParamStore};
+use rectify_tensor::{DenseKey, ParamStore};
 
 use super::batch::Batch;
 use super::{Model, Training, Validate};
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// As [`fit`](super::fit), on a device, for the settings of the paper: bilinear similarity without a bias of the codewords, residual
-/// recurrence, items as the teacher has them, the inner-product hint or none, and Adam. The draws and steps are the same, sums run in
+/// recurrence, items as the teacher has them, the inner-product hint or none, and no Adagrad. The draws and steps are the same, sums run in
 /// another order, so that losses agree to rounding. Codes that are served are chosen on the processor.
 ///
 /// # Errors
@@ -32,10 +32,10 @@ pub fn fit_on(
     validate: Validate<'_>,
     observer: &mut dyn Observer,
 ) -> Result<(CodedFactors, FitReport), FitError> {
-    let (adam, hint) = settings(config)?;
+    let (rule, hint) = settings(config)?;
     let training = Training::new(train, teacher, config, seed)?;
     let frozen = Frozen::upload(ops, teacher, hint).map_err(failed(0))?;
-    let mut model = OnDevice { training, ops, adam, frozen };
+    let mut model = OnDevice { training, ops, rule, frozen };
     let mut validate = |model: &mut OnDevice<'_>, epoch| {
         let fail = |source| TrainError::Model { epoch, source };
         let served = model.training.model.served().map_err(|error| fail(error.into()))?;
@@ -45,8 +45,8 @@ pub fn fit_on(
     Ok((model.training.model.served()?, report))
 }
 
-/// Adam's settings and the weight of the hint, if a device can train with these settings.
-fn settings(config: &LightRecConfig) -> Result<(Adam, Option<f64>), ConfigError> {
+/// The rule and the weight of the hint, if a device can train with these settings.
+fn settings(config: &LightRecConfig) -> Result<(Rule, Option<f64>), ConfigError> {
     config.validate()?;
     let check = ConfigError::check;
     let bilinear = config.similarity == Similarity::Bilinear;
@@ -63,23 +63,17 @@ fn settings(config: &LightRecConfig) -> Result<(Adam, Option<f64>), ConfigError>
             return Err(ConfigError { field: "distillation", expected, got: format!("{:?}", config.distillation) });
         }
     };
-    match config.optimizer {
-        Optimizer::Adam(adam) => Ok((adam, hint)),
-        Optimizer::Sgd(_) | Optimizer::Adagrad(_) => {
-            let expected = "adam on a device";
-            Err(ConfigError { field: "optimizer", expected, got: format!("{:?}", config.optimizer) })
-        }
-    }
-}
-
-fn failed(epoch: u32) -> impl Fn(GpuError) -> TrainError {
-    move |error| TrainError::Model { epoch, source: error.into() }
+    let rule = Rule::try_from(config.optimizer).map_err(|error| {
+        let expected = "adam or sgd on a device";
+        ConfigError { field: "optimizer", expected, got: error.to_string() }
+    })?;
+    Ok((rule, hint))
 }
 
 struct OnDevice<'a> {
     training: Training<'a>,
     ops: &'a GpuOps,
-    adam: Adam,
+    rule: Rule,
     frozen: Frozen,
 }
 
@@ -114,19 +108,19 @@ impl Frozen {
 
 impl Step for OnDevice<'_> {
     fn run_epoch(&mut self, epoch: u32) -> Result<EpochStats, TrainError> {
-        let Self { training: Training { batches, model }, ops, adam, frozen } = self;
+        let Self { training: Training { batches, model }, ops, rule, frozen } = self;
         let fail = failed(epoch);
         let config = model.config;
-        let mut weights = Weights::upload(ops, model, adam).map_err(&fail)?;
+        let mut weights = Weights::upload(ops, model, rule).map_err(&fail)?;
         let (mut loss, mut samples) = (0.0, 0);
         batches.for_each(epoch, config.batch_size, config.n_negatives, |drawn| {
             let n = drawn.users.len();
             model.batch.fill(drawn);
-            loss += weights.step(ops, frozen, config, adam, &model.batch).map_err(&fail)? * n as f64;
+            loss += weights.step(ops, frozen, config, rule, &model.batch).map_err(&fail)? * n as f64;
             samples += n as u64;
             Ok::<(), TrainError>(())
         })?;
-        weights.bring_back(ops, model, adam).map_err(&fail)?;
+        weights.bring_back(ops, model, rule).map_err(&fail)?;
         Ok(EpochStats { loss: loss / samples as f64, samples })
     }
 
@@ -143,9 +137,9 @@ impl Step for OnDevice<'_> {
 struct Weights {
     sizes: Sizes,
     temperature: f32,
-    users: DeviceAdam,
-    codebooks: DeviceAdam,
-    forms: DeviceAdam,
+    users: DeviceParam,
+    codebooks: DeviceParam,
+    forms: DeviceParam,
 }
 
 /// One codebook on its way: what it saw, its similarities and choices, and the numbers it chose by.
@@ -165,27 +159,27 @@ impl Weights {
         [keys.codebooks, keys.forms.expect("a bilinear similarity has forms")]
     }
 
-    fn upload(ops: &GpuOps, model: &mut Model<'_>, adam: &Adam) -> Result<Self, GpuError> {
+    fn upload(ops: &GpuOps, model: &mut Model<'_>, rule: &Rule) -> Result<Self, GpuError> {
         let keys = Self::keys(model);
         let [users] = model.params.rows_mut([model.users]);
-        let users = DeviceAdam::from_rows(ops, users, adam)?;
+        let users = DeviceParam::from_rows(ops, users, rule)?;
         let [codebooks, forms] = model.params.dense_mut(keys);
         Ok(Self {
             sizes: model.encoder.sizes,
             temperature: model.encoder.temperature,
             users,
-            codebooks: DeviceAdam::from_dense(ops, codebooks, adam)?,
-            forms: DeviceAdam::from_dense(ops, forms, adam)?,
+            codebooks: DeviceParam::from_dense(ops, codebooks, rule)?,
+            forms: DeviceParam::from_dense(ops, forms, rule)?,
         })
     }
 
-    fn bring_back(self, ops: &GpuOps, model: &mut Model<'_>, adam: &Adam) -> Result<(), GpuError> {
+    fn bring_back(self, ops: &GpuOps, model: &mut Model<'_>, rule: &Rule) -> Result<(), GpuError> {
         let keys = Self::keys(model);
         let [users] = model.params.rows_mut([model.users]);
-        self.users.into_rows(ops, users, adam)?;
+        self.users.into_rows(ops, users, rule)?;
         let [codebooks, forms] = model.params.dense_mut(keys);
-        self.codebooks.into_dense(ops, codebooks, adam)?;
-        self.forms.into_dense(ops, forms, adam)
+        self.codebooks.into_dense(ops, codebooks, rule)?;
+        self.forms.into_dense(ops, forms, rule)
     }
 
     /// One step; returns the loss of the batch before it, L2 left out.
@@ -194,7 +188,7 @@ impl Weights {
         ops: &GpuOps,
         frozen: &Frozen,
         config: &LightRecConfig,
-        adam: &Adam,
+        rule: &Rule,
         batch: &Batch,
     ) -> Result<f64, GpuError> {
         let (gpu, d) = (ops.gpu(), self.sizes.dim);
@@ -225,22 +219,22 @@ impl Weights {
             }
         }
         match &frozen.hint {
-            None => ops.adam_batch(&mut self.users, adam, d, batch.users.rows(), config.row_update, &d_p)?,
+            None => ops.step_rows(&mut self.users, rule, d, batch.users.rows(), config.row_update, &d_p)?,
             Some(hint) => {
                 let (more, mut d_all) = self.hint(ops, frozen, hint, batch, &decoded, &mut d_decoded)?;
                 loss += more;
                 ops.add_to_rows(&d_p, &user_rows, d, &mut d_all)?;
-                ops.adam_dense(&mut self.users, adam, &d_all)?;
+                ops.step(&mut self.users, rule, &d_all)?;
             }
         }
         let [d_codebooks, d_forms] = self.backward(ops, &stages, &d_decoded)?;
-        ops.adam_dense(&mut self.codebooks, adam, &d_codebooks)?;
-        ops.adam_dense(&mut self.forms, adam, &d_forms)?;
+        ops.step(&mut self.codebooks, rule, &d_codebooks)?;
+        ops.step(&mut self.forms, rule, &d_forms)?;
         Ok(loss)
     }
 
     /// A part of a parameter, by its number.
-    fn part(&self, ops: &GpuOps, of: &DeviceAdam, b: usize, len: usize) -> Result<Buffer<f32>, GpuError> {
+    fn part(&self, ops: &GpuOps, of: &DeviceParam, b: usize, len: usize) -> Result<Buffer<f32>, GpuError> {
         let mut out = ops.gpu().zeros(len)?;
         ops.copy_columns(&of.values, (of.values.len(), b * len), len, &mut out, (len, 0))?;
         Ok(out)

@@ -2,14 +2,14 @@
 
 use rectify_core::rng::Seed;
 use rectify_data::Interactions;
-use rectify_tensor::cuda::{Buffer, DeviceAdam, DeviceCsr, DevicePairs, GpuError, GpuOps, Places};
+use rectify_tensor::ParamStore;
+use rectify_tensor::cuda::{Buffer, DeviceCsr, DevicePairs, DeviceParam, GpuError, GpuOps, Places, Rule, failed};
 use rectify_tensor::kernels::{Activation, Op};
 use rectify_tensor::train::{self, EpochStats, FitConfig, FitReport, Observer, Step, TrainError};
-use rectify_tensor::{Adam, ParamStore};
 
 use super::norm::Norm;
 use super::{GcnCfConfig, Keys, MODEL, Training};
-use crate::device::{adam, failed};
+use crate::device::rule;
 use crate::training::{Validate, validate_with};
 use crate::triples::{Batch, BatchRows};
 use crate::{Factors, FitError};
@@ -18,7 +18,7 @@ use crate::{Factors, FitError};
 /// runs on one device have the same bits. Served vectors are made on the processor.
 ///
 /// # Errors
-/// As [`fit`](super::fit); [`FitError::Config`] for optimisers other than Adam; [`FitError::Train`] for what the device refuses.
+/// As [`fit`](super::fit); [`FitError::Config`] for Adagrad; [`FitError::Train`] for what the device refuses.
 pub fn fit_on(
     ops: &GpuOps,
     train: &Interactions,
@@ -30,10 +30,10 @@ pub fn fit_on(
 ) -> Result<(Factors, FitReport), FitError> {
     config.validate()?;
     FitError::check_not_empty(train)?;
-    let adam = adam(MODEL, &config.optimizer)?;
+    let rule = rule(MODEL, &config.optimizer)?;
     let training = Training::new(train, config, seed)?;
     let graph = Graph::upload(ops, &training).map_err(failed(0))?;
-    let mut model = OnDevice { training, ops, adam, graph };
+    let mut model = OnDevice { training, ops, rule, graph };
     let mut validate = validate_with(validate, |model: &OnDevice<'_>| model.training.factors());
     let report = train::fit(&mut model, run, &mut validate, observer)?;
     Ok((model.training.factors()?, report))
@@ -42,26 +42,26 @@ pub fn fit_on(
 struct OnDevice<'a> {
     training: Training<'a>,
     ops: &'a GpuOps,
-    adam: Adam,
+    rule: Rule,
     graph: Graph,
 }
 
 impl Step for OnDevice<'_> {
     fn run_epoch(&mut self, epoch: u32) -> Result<EpochStats, TrainError> {
-        let Self { training, ops, adam, graph } = self;
+        let Self { training, ops, rule, graph } = self;
         let Training { config, graph: nodes, batches, rows, params, keys, .. } = training;
         let fail = failed(epoch);
-        let mut weights = Weights::upload(ops, params, *keys, adam).map_err(&fail)?;
+        let mut weights = Weights::upload(ops, params, *keys, rule).map_err(&fail)?;
         let (mut batch, mut loss, mut n) = (Batch::default(), 0.0, 0);
         batches.for_each(epoch, config.batch_size, 1, |drawn| {
             batch.set(drawn, nodes);
             rows.index(&batch);
-            let mean = graph.step(ops, &mut weights, adam, rows, config.l2 as f32).map_err(&fail)?;
+            let mean = graph.step(ops, &mut weights, rule, rows, config.l2 as f32).map_err(&fail)?;
             loss += mean * batch.len() as f64;
             n += batch.len();
             Ok::<(), TrainError>(())
         })?;
-        weights.bring_back(ops, params, *keys, adam).map_err(&fail)?;
+        weights.bring_back(ops, params, *keys, rule).map_err(&fail)?;
         Ok(EpochStats { loss: loss / n as f64, samples: n as u64 })
     }
 
@@ -76,7 +76,7 @@ impl Step for OnDevice<'_> {
 
 /// All parameters on the device, in the order of [`Keys::all`].
 struct Weights {
-    all: Vec<DeviceAdam>,
+    all: Vec<DeviceParam>,
 }
 
 /// Places in [`Weights`].
@@ -95,14 +95,14 @@ impl Keys {
 }
 
 impl Weights {
-    fn upload(ops: &GpuOps, params: &mut ParamStore, keys: Keys, adam: &Adam) -> Result<Self, GpuError> {
-        let upload = |param| DeviceAdam::from_dense(ops, param, adam);
+    fn upload(ops: &GpuOps, params: &mut ParamStore, keys: Keys, rule: &Rule) -> Result<Self, GpuError> {
+        let upload = |param| DeviceParam::from_dense(ops, param, rule);
         Ok(Self { all: params.dense_mut(keys.all()).into_iter().map(upload).collect::<Result<_, _>>()? })
     }
 
-    fn bring_back(self, ops: &GpuOps, params: &mut ParamStore, keys: Keys, adam: &Adam) -> Result<(), GpuError> {
+    fn bring_back(self, ops: &GpuOps, params: &mut ParamStore, keys: Keys, rule: &Rule) -> Result<(), GpuError> {
         let mut both = self.all.into_iter().zip(params.dense_mut(keys.all()));
-        both.try_for_each(|(weights, param)| weights.into_dense(ops, param, adam))
+        both.try_for_each(|(weights, param)| weights.into_dense(ops, param, rule))
     }
 
     fn values(&self, at: usize) -> &Buffer<f32> {
@@ -212,7 +212,7 @@ impl Graph {
         &self,
         ops: &GpuOps,
         weights: &mut Weights,
-        adam: &Adam,
+        rule: &Rule,
         batch: &BatchRows,
         l2: f32,
     ) -> Result<f64, GpuError> {
@@ -266,7 +266,7 @@ impl Graph {
 
         let gradients = [d_x0, d_w1, d_w2, d_filter0, d_filter1, d_scale0, d_scale1, d_shift0, d_shift1];
         for (param, gradient) in weights.all.iter_mut().zip(&gradients) {
-            ops.adam_dense(param, adam, gradient)?;
+            ops.step(param, rule, gradient)?;
         }
         Ok(loss)
     }

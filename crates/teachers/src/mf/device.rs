@@ -1,23 +1,22 @@
-//! BPR on a device: the same samples and steps, the arithmetic there.
+//! Matrix factorisation on a device: the same samples and steps, the arithmetic there.
 
 use rectify_core::rng::Seed;
 use rectify_data::Interactions;
-use rectify_tensor::cuda::{DeviceAdam, DevicePairs, GpuError, GpuOps};
+use rectify_tensor::ParamStore;
+use rectify_tensor::cuda::{DeviceLabelled, DevicePairs, DeviceParam, GpuError, GpuOps, Rule, failed};
 use rectify_tensor::train::{self, EpochStats, FitConfig, FitReport, Guides, Observer, Step, TrainError};
-use rectify_tensor::{Adam, ParamStore};
 
-use super::epoch::Batch;
-use super::{MfConfig, MfLoss, Training};
-use crate::device::{adam, failed};
+use super::epoch::{Batch, Beside};
+use super::{MfConfig, Training};
+use crate::device::rule;
 use crate::training::{Validate, validate_with};
-use crate::{ConfigError, Factors, FitError};
+use crate::{Factors, FitError};
 
 /// As [`fit`](super::fit), on a device: the same draws and steps, with sums in another order, so that losses agree to rounding. Two
 /// runs on one device have the same bits.
 ///
 /// # Errors
-/// As [`fit`](super::fit); [`FitError::Config`] for [`MfLoss::Bce`] and for optimisers other than Adam, which train on the processor
-/// alone; [`FitError::Train`] for what the device refuses.
+/// As [`fit`](super::fit); [`FitError::Config`] for Adagrad; [`FitError::Train`] for what the device refuses.
 pub fn fit_on(
     ops: &GpuOps,
     train: &Interactions,
@@ -29,11 +28,8 @@ pub fn fit_on(
 ) -> Result<(Factors, FitReport), FitError> {
     config.validate()?;
     FitError::check_not_empty(train)?;
-    let model = config.loss.model();
-    let adam = adam(model, &config.optimizer)?;
-    let expected = "bpr on a device; cross-entropy trains on the processor, or as gmf";
-    ConfigError::check(config.loss == MfLoss::Bpr, model, "loss", expected, "bce")?;
-    let mut model = OnDevice { training: Training::new(train, config, seed, Guides::new())?, ops, adam };
+    let rule = rule(config.loss.model(), &config.optimizer)?;
+    let mut model = OnDevice { training: Training::new(train, config, seed, Guides::new())?, ops, rule };
     let mut validate = validate_with(validate, |model: &OnDevice<'_>| model.training.factors());
     let report = train::fit(&mut model, run, &mut validate, observer)?;
     Ok((model.training.factors()?, report))
@@ -42,25 +38,25 @@ pub fn fit_on(
 struct OnDevice<'a> {
     training: Training<'a, 'static>,
     ops: &'a GpuOps,
-    adam: Adam,
+    rule: Rule,
 }
 
 impl Step for OnDevice<'_> {
     fn run_epoch(&mut self, epoch: u32) -> Result<EpochStats, TrainError> {
-        let (ops, adam, fail) = (self.ops, &self.adam, failed(epoch));
+        let (ops, rule, fail) = (self.ops, &self.rule, failed(epoch));
         let Training { config, params, users, items, batches, batch, .. } = &mut self.training;
         let [user_table, item_table] = params.rows_mut([*users, *items]);
-        let mut p = DeviceAdam::from_rows(ops, user_table, adam).map_err(&fail)?;
-        let mut q = DeviceAdam::from_rows(ops, item_table, adam).map_err(&fail)?;
+        let mut p = DeviceParam::from_rows(ops, user_table, rule).map_err(&fail)?;
+        let mut q = DeviceParam::from_rows(ops, item_table, rule).map_err(&fail)?;
         let (mut loss, mut samples) = (0.0, 0);
         batches.for_each(epoch, config.batch_size, config.n_negatives, |drawn| {
             batch.fill(config.loss, drawn.users, drawn.positives, drawn.negatives);
-            loss += batch.step_on(ops, config, adam, &mut p, &mut q).map_err(&fail)?;
+            loss += batch.step_on(ops, config, rule, &mut p, &mut q).map_err(&fail)?;
             samples += batch.n_samples();
             Ok::<(), TrainError>(())
         })?;
-        p.into_rows(ops, user_table, adam).map_err(&fail)?;
-        q.into_rows(ops, item_table, adam).map_err(&fail)?;
+        p.into_rows(ops, user_table, rule).map_err(&fail)?;
+        q.into_rows(ops, item_table, rule).map_err(&fail)?;
         Ok(EpochStats { loss: loss / samples as f64, samples })
     }
 
@@ -74,19 +70,19 @@ impl Step for OnDevice<'_> {
 }
 
 impl Batch {
-    /// One step of BPR; returns the sum of the samples' losses before it.
+    /// One step; returns the sum of the samples' losses before it.
     fn step_on(
         &self,
         ops: &GpuOps,
         config: &MfConfig,
-        adam: &Adam,
-        users: &mut DeviceAdam,
-        items: &mut DeviceAdam,
+        rule: &Rule,
+        users: &mut DeviceParam,
+        items: &mut DeviceParam,
     ) -> Result<f64, GpuError> {
         let (dim, gpu) = (config.embedding_dim, ops.gpu());
-        let (user_rows, item_rows, [u, i, j]) = self.triples();
+        let (user_rows, item_rows) = self.rows();
         let (n_users, n_items) = (user_rows.len(), item_rows.len());
-        let gather = |table: &DeviceAdam, rows: &[u32]| {
+        let gather = |table: &DeviceParam, rows: &[u32]| {
             let mut out = gpu.zeros(rows.len() * dim)?;
             let places = ops.places(rows, table.values.len() / dim)?;
             ops.gather_rows(&table.values, dim, &places, &mut out)?;
@@ -94,12 +90,21 @@ impl Batch {
         };
         let (p, q) = (gather(users, user_rows)?, gather(items, item_rows)?);
         let (mut d_p, mut d_q) = (gpu.zeros(p.len())?, gpu.zeros(q.len())?);
-        let pairs = DevicePairs::new(ops, [u, i, j], n_users, n_items)?;
+        let (u, i, beside) = self.samples();
         let scale = config.reduction.scale(u.len());
         let l2 = config.l2 as f32 * scale;
-        let loss = ops.bpr(&p, &q, dim, &pairs, scale, l2, &mut d_p, &mut d_q)?;
-        ops.adam_batch(users, adam, dim, user_rows, config.row_update, &d_p)?;
-        ops.adam_batch(items, adam, dim, item_rows, config.row_update, &d_q)?;
+        let loss = match beside {
+            Beside::Negatives(j) => {
+                let pairs = DevicePairs::new(ops, [u, i, j], n_users, n_items)?;
+                ops.bpr(&p, &q, dim, &pairs, scale, l2, &mut d_p, &mut d_q)?
+            }
+            Beside::Labels(labels) => {
+                let samples = DeviceLabelled::new(ops, [u, i], labels, n_users, n_items)?;
+                ops.bce(&p, &q, dim, &samples, scale, l2, &mut d_p, &mut d_q)?
+            }
+        };
+        ops.step_rows(users, rule, dim, user_rows, config.row_update, &d_p)?;
+        ops.step_rows(items, rule, dim, item_rows, config.row_update, &d_q)?;
         Ok(loss)
     }
 }

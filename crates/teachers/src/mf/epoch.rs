@@ -48,6 +48,15 @@ pub(super) struct Batch {
     d_items: Vec<f32>,
 }
 
+/// What a sample has beside a user and an item.
+#[cfg(feature = "cuda")]
+pub(super) enum Beside<'a> {
+    /// BPR: where its negative is among the distinct items.
+    Negatives(&'a [u32]),
+    /// Cross-entropy: its label.
+    Labels(&'a [f32]),
+}
+
 impl Batch {
     pub(super) fn new(n_users: usize, n_items: usize) -> Self {
         Self {
@@ -97,11 +106,18 @@ impl Batch {
         self.distinct_items.add(&self.others, &mut self.item_slots);
     }
 
-    /// Distinct users and items, and for each BPR sample where its user, positive and negative are among them.
+    /// Distinct users and items.
     #[cfg(feature = "cuda")]
-    pub(super) fn triples(&self) -> (&[u32], &[u32], [&[u32]; 3]) {
+    pub(super) fn rows(&self) -> (&[u32], &[u32]) {
+        (self.distinct_users.rows(), self.distinct_items.rows())
+    }
+
+    /// For each sample where its user and item are among the distinct ones, and what stands beside them.
+    #[cfg(feature = "cuda")]
+    pub(super) fn samples(&self) -> (&[u32], &[u32], Beside<'_>) {
         let (i, j) = self.item_slots.split_at(self.users.len());
-        (self.distinct_users.rows(), self.distinct_items.rows(), [&self.user_slots, i, j])
+        let beside = if self.labels.is_empty() { Beside::Negatives(j) } else { Beside::Labels(&self.labels) };
+        (&self.user_slots, i, beside)
     }
 
     #[cfg(feature = "cuda")]

@@ -2,22 +2,22 @@
 
 use rectify_core::rng::Seed;
 use rectify_data::Interactions;
-use rectify_tensor::cuda::{Buffer, DeviceAdam, GpuError, GpuOps, PairWidths, Side};
+use rectify_tensor::cuda::{Buffer, DeviceParam, GpuError, GpuOps, PairWidths, Rule, Side, failed};
 use rectify_tensor::kernels::{Activation, Op};
 use rectify_tensor::train::{self, EpochStats, FitConfig, FitReport, Guides, Observer, Step, TrainError};
-use rectify_tensor::{Adam, DistinctRows, ParamStore};
+use rectify_tensor::{DistinctRows, Optimizer, ParamStore};
 
 use super::network::{Batch, Keys};
-use super::{NeuMf, NeuMfConfig, Training};
+use super::{NeuMf, NeuMfConfig, PretrainRuns, Training, by_stages};
 use crate::FitError;
-use crate::device::{adam, failed};
+use crate::device::rule;
 use crate::training::{Validate, validate_with};
 
 /// As [`fit`](super::fit), on a device: the same draws and steps, with sums in another order, so that losses agree to rounding. Two
 /// runs on one device have the same bits.
 ///
 /// # Errors
-/// As [`fit`](super::fit); [`FitError::Config`] for optimisers other than Adam; [`FitError::Train`] for what the device refuses.
+/// As [`fit`](super::fit); [`FitError::Config`] for Adagrad; [`FitError::Train`] for what the device refuses.
 pub fn fit_on(
     ops: &GpuOps,
     train: &Interactions,
@@ -27,11 +27,50 @@ pub fn fit_on(
     validate: Validate<'_, NeuMf>,
     observer: &mut dyn Observer,
 ) -> Result<(NeuMf, FitReport), FitError> {
+    train_on(ops, None, train, config, run, seed, validate, observer)
+}
+
+/// As [`fit_pretrained`](super::fit_pretrained), every stage on a device.
+///
+/// # Errors
+/// As [`fit_on`], or settings that lack one of the branches.
+#[expect(clippy::too_many_arguments, reason = "a device, and what fit_pretrained takes")]
+pub fn fit_pretrained_on(
+    ops: &GpuOps,
+    train: &Interactions,
+    config: &NeuMfConfig,
+    fine_tuning: &Optimizer,
+    runs: &PretrainRuns,
+    seed: Seed,
+    validate: Validate<'_, NeuMf>,
+    observer: &mut dyn Observer,
+) -> Result<(NeuMf, FitReport), FitError> {
+    // Before the stages in front of it are trained.
+    rule(config.model(), fine_tuning)?;
+    by_stages(config, fine_tuning, runs, seed, |start, config, run, seed| {
+        train_on(ops, start, train, config, run, seed, validate, observer)
+    })
+}
+
+#[expect(clippy::too_many_arguments, reason = "a device, a start, and what fit takes")]
+fn train_on(
+    ops: &GpuOps,
+    start: Option<&NeuMf>,
+    train: &Interactions,
+    config: &NeuMfConfig,
+    run: &FitConfig,
+    seed: Seed,
+    validate: Validate<'_, NeuMf>,
+    observer: &mut dyn Observer,
+) -> Result<(NeuMf, FitReport), FitError> {
     config.validate()?;
-    let adam = adam(config.model(), &config.optimizer)?;
-    let training = Training::new(train, config, seed, Guides::new())?;
+    let rule = rule(config.model(), &config.optimizer)?;
+    let mut training = Training::new(train, config, seed, Guides::new())?;
+    if let Some(start) = start {
+        training.start_from(start)?;
+    }
     let distinct = [DistinctRows::new(train.n_users()), DistinctRows::new(train.n_items())];
-    let mut model = OnDevice { training, ops, adam, distinct };
+    let mut model = OnDevice { training, ops, rule, distinct };
     let mut validate = validate_with(validate, |model: &OnDevice<'_>| model.training.model());
     let report = train::fit(&mut model, run, &mut validate, observer)?;
     Ok((model.training.model()?, report))
@@ -40,20 +79,20 @@ pub fn fit_on(
 struct OnDevice<'a> {
     training: Training<'a, 'static>,
     ops: &'a GpuOps,
-    adam: Adam,
+    rule: Rule,
     /// Of users and items.
     distinct: [DistinctRows; 2],
 }
 
 impl Step for OnDevice<'_> {
     fn run_epoch(&mut self, epoch: u32) -> Result<EpochStats, TrainError> {
-        let Self { training, ops, adam, distinct } = self;
+        let Self { training, ops, rule, distinct } = self;
         let fail = failed(epoch);
-        let mut weights = Weights::upload(ops, &mut training.params, &training.keys, adam).map_err(&fail)?;
+        let mut weights = Weights::upload(ops, &mut training.params, &training.keys, rule).map_err(&fail)?;
         let stats = training.for_each_batch(epoch, |training, batch| {
-            weights.step(ops, training.config, adam, batch, distinct).map_err(&fail)
+            weights.step(ops, training.config, rule, batch, distinct).map_err(&fail)
         })?;
-        weights.bring_back(ops, &mut training.params, &training.keys, adam).map_err(&fail)?;
+        weights.bring_back(ops, &mut training.params, &training.keys, rule).map_err(&fail)?;
         Ok(stats)
     }
 
@@ -69,34 +108,34 @@ impl Step for OnDevice<'_> {
 /// All parameters on the device.
 struct Weights {
     /// Of users and items.
-    tables: [DeviceAdam; 2],
+    tables: [DeviceParam; 2],
     /// Weight (inputs, outputs) and bias of each layer.
-    layers: Vec<[DeviceAdam; 2]>,
-    output: DeviceAdam,
-    bias: DeviceAdam,
+    layers: Vec<[DeviceParam; 2]>,
+    output: DeviceParam,
+    bias: DeviceParam,
 }
 
 impl Weights {
-    fn upload(ops: &GpuOps, store: &mut ParamStore, keys: &Keys, adam: &Adam) -> Result<Self, GpuError> {
+    fn upload(ops: &GpuOps, store: &mut ParamStore, keys: &Keys, rule: &Rule) -> Result<Self, GpuError> {
         let [users, items] = store.rows_mut([keys.users, keys.items]);
-        let tables = [DeviceAdam::from_rows(ops, users, adam)?, DeviceAdam::from_rows(ops, items, adam)?];
+        let tables = [DeviceParam::from_rows(ops, users, rule)?, DeviceParam::from_rows(ops, items, rule)?];
         let mut dense = |key| {
             let [param] = store.dense_mut([key]);
-            DeviceAdam::from_dense(ops, param, adam)
+            DeviceParam::from_dense(ops, param, rule)
         };
         let layers = keys.layers.iter().map(|(weight, bias)| Ok([dense(*weight)?, dense(*bias)?]));
         let layers = layers.collect::<Result<_, GpuError>>()?;
         Ok(Self { tables, layers, output: dense(keys.output)?, bias: dense(keys.bias)? })
     }
 
-    fn bring_back(self, ops: &GpuOps, store: &mut ParamStore, keys: &Keys, adam: &Adam) -> Result<(), GpuError> {
+    fn bring_back(self, ops: &GpuOps, store: &mut ParamStore, keys: &Keys, rule: &Rule) -> Result<(), GpuError> {
         let [users, items] = self.tables;
         let [user_table, item_table] = store.rows_mut([keys.users, keys.items]);
-        users.into_rows(ops, user_table, adam)?;
-        items.into_rows(ops, item_table, adam)?;
-        let mut dense = |key, param: DeviceAdam| {
+        users.into_rows(ops, user_table, rule)?;
+        items.into_rows(ops, item_table, rule)?;
+        let mut dense = |key, param: DeviceParam| {
             let [to] = store.dense_mut([key]);
-            param.into_dense(ops, to, adam)
+            param.into_dense(ops, to, rule)
         };
         for ((weight_key, bias_key), [weight, bias]) in keys.layers.iter().zip(self.layers) {
             dense(*weight_key, weight)?;
@@ -111,7 +150,7 @@ impl Weights {
         &mut self,
         ops: &GpuOps,
         config: &NeuMfConfig,
-        adam: &Adam,
+        rule: &Rule,
         batch: &Batch,
         distinct: &mut [DistinctRows; 2],
     ) -> Result<f64, GpuError> {
@@ -176,15 +215,15 @@ impl Weights {
             let mut gradient = gpu.zeros(counts[at] * dim)?;
             let weights = &self.output.values;
             ops.pair_gradients(side, others, other_of, &groups, &slopes, weights, &d_tower, w, &mut gradient)?;
-            ops.adam_batch(&mut self.tables[at], adam, dim, distinct[at].rows(), config.row_update, &gradient)?;
+            ops.step_rows(&mut self.tables[at], rule, dim, distinct[at].rows(), config.row_update, &gradient)?;
         }
         for (l, d_weight, d_layer_bias) in gradients {
             let [weight, bias] = &mut self.layers[l];
-            ops.adam_dense(weight, adam, &d_weight)?;
-            ops.adam_dense(bias, adam, &d_layer_bias)?;
+            ops.step(weight, rule, &d_weight)?;
+            ops.step(bias, rule, &d_layer_bias)?;
         }
-        ops.adam_dense(&mut self.output, adam, &d_output)?;
-        ops.adam_dense(&mut self.bias, adam, &d_bias)?;
+        ops.step(&mut self.output, rule, &d_output)?;
+        ops.step(&mut self.bias, rule, &d_bias)?;
         Ok(loss)
     }
 }

@@ -17,7 +17,7 @@ mod pass;
 
 pub use config::NeuMfConfig;
 #[cfg(feature = "cuda")]
-pub use device::fit_on;
+pub use device::{fit_on, fit_pretrained_on};
 pub use model::NeuMf;
 
 use rectify_core::rng::Seed;
@@ -115,13 +115,27 @@ pub fn fit_pretrained(
     validate: Validate<'_, NeuMf>,
     observer: &mut dyn Observer,
 ) -> Result<(NeuMf, FitReport), FitError> {
+    by_stages(config, fine_tuning, runs, seed, |start, config, run, seed| match start {
+        None => fit(train, config, run, seed, validate, observer),
+        Some(start) => fit_from(start, train, config, run, seed, validate, observer),
+    })
+}
+
+/// The NCF recipe over any way to train.
+fn by_stages(
+    config: &NeuMfConfig,
+    fine_tuning: &Optimizer,
+    runs: &PretrainRuns,
+    seed: Seed,
+    mut fit: impl FnMut(Option<&NeuMf>, &NeuMfConfig, &FitConfig, Seed) -> Result<(NeuMf, FitReport), FitError>,
+) -> Result<(NeuMf, FitReport), FitError> {
     config.validate()?;
     ConfigError::check(config.model() == "neumf", config.model(), "gmf_dim", "both branches", config.gmf_dim)?;
-    let (gmf, _) = fit(train, &config.gmf_part(), &runs.gmf, seed.stream("gmf"), validate, observer)?;
-    let (mlp, _) = fit(train, &config.mlp_part(), &runs.mlp, seed.stream("mlp"), validate, observer)?;
+    let (gmf, _) = fit(None, &config.gmf_part(), &runs.gmf, seed.stream("gmf"))?;
+    let (mlp, _) = fit(None, &config.mlp_part(), &runs.mlp, seed.stream("mlp"))?;
     let start = NeuMf::merge(&gmf, &mlp).expect("both parts were made here");
     let config = NeuMfConfig { optimizer: *fine_tuning, ..config.clone() };
-    fit_from(&start, train, &config, &runs.joint, seed, validate, observer)
+    fit(Some(&start), &config, &runs.joint, seed)
 }
 
 struct Training<'a, 'g> {

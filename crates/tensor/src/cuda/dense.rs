@@ -28,7 +28,7 @@ impl GpuOps {
     /// [`GpuError`].
     ///
     /// # Panics
-    /// If sizes disagree, or c has more than 4 million rows.
+    /// If sizes disagree.
     #[expect(clippy::too_many_arguments, reason = "the signature that everyone knows from BLAS")]
     pub fn gemm(
         &self,

@@ -14,22 +14,28 @@ mod pairs;
 mod places;
 mod rows;
 mod sparse;
+mod steps;
 mod store;
 
-pub use losses::DevicePairs;
+pub use losses::{DeviceLabelled, DevicePairs};
 pub use pairs::{PairWidths, Side};
 pub use places::{Groups, Places};
-pub use rows::{DeviceAdam, Slots};
+pub use rows::Slots;
 pub use sparse::DeviceCsr;
+pub use steps::Rule;
+pub use store::DeviceParam;
 
 use std::sync::Arc;
 
 use rectify_cuda::Args;
 pub use rectify_cuda::{Architecture, Buffer, Element, Gpu, GpuError, Shape, Source, compile};
 
+use crate::train::TrainError;
+
 /// Every kernel file of this crate.
-pub const SOURCES: [&Source; 9] = [
+pub const SOURCES: [&Source; 10] = [
     &rows::SOURCE,
+    &steps::SOURCE,
     &losses::SOURCE,
     &lists::SOURCE,
     &lists::CODES,
@@ -67,6 +73,11 @@ impl GpuOps {
             self.gpu.run(source, name, shape, args)
         }
     }
+}
+
+/// What a device's failure in an epoch is to a trainer.
+pub fn failed(epoch: u32) -> impl Fn(GpuError) -> TrainError {
+    move |error| TrainError::Model { epoch, source: error.into() }
 }
 
 /// Panics unless a buffer has the size of a matrix.

@@ -7,7 +7,7 @@ use super::{Buffer, GpuError, GpuOps, Groups, Places, check_matrix};
 pub(super) static SOURCE: Source = Source {
     name: "pairs",
     text: include_str!("../../kernels/pairs.cu"),
-    kernels: &["read_pairs", "pair_logits", "outer", "pair_gradients"],
+    kernels: &["read_pairs", "pair_logits", "outer", "pair_gradients", "product_gradients"],
 };
 
 /// Widths of a row: what the product reads, then what the tower reads; each may be 0.
@@ -137,5 +137,34 @@ impl GpuOps {
         let args = Args::new().read(others).read(&other_of.buffer).read(&groups.offsets).read(&groups.at);
         let args = args.size(groups.n_groups).read(slopes).read(weights).read(d_tower).size(w.gmf).size(w.mlp);
         self.run(&SOURCE, "pair_gradients", Shape::warps_for(groups.n_groups), args.size(start).write(d))
+    }
+
+    /// Gradients of one side's rows from `d_product`, that of the products of [`read_pairs`](Self::read_pairs) for rows that are read by
+    /// the product alone.
+    ///
+    /// **Shapes**: others (rows, dim), the other side's; d_product (n, dim); d (groups, dim).
+    ///
+    /// # Errors
+    /// [`GpuError`].
+    ///
+    /// # Panics
+    /// If sizes disagree.
+    pub fn product_gradients(
+        &self,
+        others: &Buffer<f32>,
+        other_of: &Places,
+        groups: &Groups,
+        dim: usize,
+        d_product: &Buffer<f32>,
+        d: &mut Buffer<f32>,
+    ) -> Result<(), GpuError> {
+        let n = other_of.len();
+        check_matrix("others", others, other_of.below, dim);
+        check_matrix("d_product", d_product, n, dim);
+        check_matrix("d", d, groups.n_groups, dim);
+        assert_eq!(groups.below, n, "each sample needs both sides");
+        let args = Args::new().read(others).read(&other_of.buffer).read(&groups.offsets).read(&groups.at);
+        let args = args.size(groups.n_groups).read(d_product).size(dim).write(d);
+        self.run(&SOURCE, "product_gradients", Shape::warps_for(groups.n_groups), args)
     }
 }

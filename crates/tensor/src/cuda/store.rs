@@ -4,35 +4,46 @@
 //! what is served are the store's. It takes them to the device before an epoch and brings them back behind it, memory of the
 //! optimiser included, so that a run may go on from a checkpoint, on either device.
 
-use super::rows::DeviceAdam;
-use super::{GpuError, GpuOps};
+use super::{Buffer, GpuError, GpuOps, Rule};
 use crate::state::StateMut;
-use crate::{Adam, DenseParam, Optimizer, RowTable, RowUpdate};
+use crate::{DenseParam, RowTable};
 
-impl DeviceAdam {
-    /// A table with its memory of Adam; that of another rule is forgotten, as on the processor.
+/// A matrix or table on a device, with what its rule remembers.
+#[derive(Debug)]
+pub struct DeviceParam {
+    /// The values, row-major.
+    pub values: Buffer<f32>,
+    /// Moments of Adam; empty under gradient descent.
+    pub(super) first: Buffer<f32>,
+    pub(super) second: Buffer<f32>,
+    /// Steps taken.
+    pub(super) t: u64,
+}
+
+impl DeviceParam {
+    /// A table with its memory of this rule; that of another is forgotten, as on the processor.
     ///
     /// # Errors
     /// [`GpuError`].
-    pub fn from_rows(ops: &GpuOps, table: &mut RowTable, adam: &Adam) -> Result<Self, GpuError> {
-        Self::from_whole(ops, table.whole(&Optimizer::Adam(*adam)))
+    pub fn from_rows(ops: &GpuOps, table: &mut RowTable, rule: &Rule) -> Result<Self, GpuError> {
+        Self::from_whole(ops, table.whole(&(*rule).into()))
     }
 
-    /// A matrix with its memory of Adam.
+    /// A matrix with its memory of this rule.
     ///
     /// # Errors
     /// [`GpuError`].
-    pub fn from_dense(ops: &GpuOps, param: &mut DenseParam, adam: &Adam) -> Result<Self, GpuError> {
-        Self::from_whole(ops, param.whole(&Optimizer::Adam(*adam)))
+    pub fn from_dense(ops: &GpuOps, param: &mut DenseParam, rule: &Rule) -> Result<Self, GpuError> {
+        Self::from_whole(ops, param.whole(&(*rule).into()))
     }
 
     fn from_whole(
         ops: &GpuOps,
         (values, state, steps): (&mut [f32], StateMut<'_>, &mut u64),
     ) -> Result<Self, GpuError> {
-        let StateMut::Adam { m, v } = state else { unreachable!("prepared for Adam") };
         let gpu = ops.gpu();
-        Ok(Self { values: gpu.upload(values)?, first: gpu.upload(m)?, second: gpu.upload(v)?, t: *steps })
+        let [first, second] = moments(state);
+        Ok(Self { values: gpu.upload(values)?, first: gpu.upload(first)?, second: gpu.upload(second)?, t: *steps })
     }
 
     /// Brings a table back.
@@ -41,9 +52,9 @@ impl DeviceAdam {
     /// [`GpuError`].
     ///
     /// # Panics
-    /// If the table is not the one that [`from_rows`](Self::from_rows) took.
-    pub fn into_rows(self, ops: &GpuOps, table: &mut RowTable, adam: &Adam) -> Result<(), GpuError> {
-        self.into_whole(ops, table.whole(&Optimizer::Adam(*adam)))
+    /// If table or rule are not those that [`from_rows`](Self::from_rows) took.
+    pub fn into_rows(self, ops: &GpuOps, table: &mut RowTable, rule: &Rule) -> Result<(), GpuError> {
+        self.into_whole(ops, table.whole(&(*rule).into()))
     }
 
     /// Brings a matrix back.
@@ -52,9 +63,9 @@ impl DeviceAdam {
     /// [`GpuError`].
     ///
     /// # Panics
-    /// If the matrix is not the one that [`from_dense`](Self::from_dense) took.
-    pub fn into_dense(self, ops: &GpuOps, param: &mut DenseParam, adam: &Adam) -> Result<(), GpuError> {
-        self.into_whole(ops, param.whole(&Optimizer::Adam(*adam)))
+    /// If matrix or rule are not those that [`from_dense`](Self::from_dense) took.
+    pub fn into_dense(self, ops: &GpuOps, param: &mut DenseParam, rule: &Rule) -> Result<(), GpuError> {
+        self.into_whole(ops, param.whole(&(*rule).into()))
     }
 
     fn into_whole(
@@ -62,37 +73,20 @@ impl DeviceAdam {
         ops: &GpuOps,
         (values, state, steps): (&mut [f32], StateMut<'_>, &mut u64),
     ) -> Result<(), GpuError> {
-        let StateMut::Adam { m, v } = state else { unreachable!("prepared for Adam") };
-        let (got, t) = self.download(ops)?;
-        for (to, from) in [values, m, v].into_iter().zip(got) {
-            to.copy_from_slice(&from);
+        let [m, v] = moments(state);
+        for (to, from) in [(values, &self.values), (m, &self.first), (v, &self.second)] {
+            to.copy_from_slice(&ops.gpu().download(from)?);
         }
-        *steps = t;
+        *steps = self.t;
         Ok(())
     }
 }
 
-impl GpuOps {
-    /// One step of Adam with the gradient of some rows (rows.len(), dim), no row twice; the others move, or don't, as `update` says.
-    ///
-    /// # Errors
-    /// [`GpuError`].
-    ///
-    /// # Panics
-    /// If sizes disagree, or a row is out of range.
-    pub fn adam_batch(
-        &self,
-        param: &mut DeviceAdam,
-        adam: &Adam,
-        dim: usize,
-        rows: &[u32],
-        update: RowUpdate,
-        grads: &super::Buffer<f32>,
-    ) -> Result<(), GpuError> {
-        let n_rows = param.values.len() / dim.max(1);
-        match update {
-            RowUpdate::Exact => self.adam_table(param, adam, dim, &self.slots(rows, n_rows)?, grads),
-            RowUpdate::Lazy => self.adam_rows(param, adam, dim, &self.places(rows, n_rows)?, grads),
-        }
+/// First and second moments, empty for a rule without memory.
+fn moments(state: StateMut<'_>) -> [&mut [f32]; 2] {
+    match state {
+        StateMut::Adam { m, v } => [m, v],
+        StateMut::Empty => [&mut [], &mut []],
+        StateMut::Adagrad { .. } => unreachable!("no rule of a device"),
     }
 }
