@@ -41,5 +41,7 @@ pub use network::{CascadeParts, ModuleParts};
 pub use ratios::RejectionRatios;
 #[cfg(feature = "train")]
 pub use thresholds::Thresholds;
+#[cfg(all(feature = "train", feature = "cuda"))]
+pub use train::fit_on;
 #[cfg(feature = "train")]
 pub use train::{Validate, fit};

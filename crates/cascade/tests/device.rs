@@ -2,6 +2,7 @@
 //!
 //! Where there is a GPU the tests run on it, and on the emulated one too; elsewhere on the emulated one alone.
 #![cfg(feature = "cuda")]
+#![expect(clippy::unwrap_used, reason = "a failure here is the message")]
 #![expect(clippy::print_stderr, reason = "a skipped test says why")]
 
 use std::hash::{BuildHasher, RandomState};
@@ -92,4 +93,129 @@ fn shares_stay_on_the_processor_and_say_so() {
     let index = CascadeIndex::new(random_parts(1, [1, 9, 4, 1]), rule).unwrap();
     let error = index.on_device(&gpu).unwrap_err().to_string();
     assert!(error.contains("rejects by share") && error.contains("calibrated"), "{error}");
+}
+
+#[cfg(feature = "train")]
+mod learning {
+    use rectify_cascade::{HdnConfig, ScoreLoss, fit, fit_on};
+    use rectify_core::{QueryError, Scorer};
+    use rectify_data::Interactions;
+    use rectify_tensor::cuda::GpuOps;
+    use rectify_tensor::train::{Checkpoint, FitConfig, FitReport, Silent};
+    use rectify_tensor::{Adagrad, Optimizer, RowUpdate, Sgd};
+
+    use super::*;
+
+    const N_USERS: u32 = 24;
+    const N_ITEMS: u32 = 20;
+
+    /// A teacher that knows the group that users and items are in, and has a taste of its own within it.
+    struct Groups;
+
+    impl Groups {
+        fn score(user: u32, item: u32) -> f32 {
+            let taste = ((user * 31 + item * 17) % 97) as f32 / 97.0;
+            if user % 4 == item % 4 { 1.0 + taste } else { taste - 3.0 }
+        }
+    }
+
+    impl Scorer for Groups {
+        type Query = UserId;
+
+        fn n_items(&self) -> usize {
+            N_ITEMS as usize
+        }
+
+        fn score_into(&self, user: &UserId, items: &[ItemId], out: &mut [f32]) -> Result<(), QueryError> {
+            out.iter_mut().zip(items).for_each(|(out, item)| *out = Self::score(user.0, item.0));
+            Ok(())
+        }
+
+        fn score_all_into(&self, user: &UserId, out: &mut [f32]) -> Result<(), QueryError> {
+            out.iter_mut().zip(0..).for_each(|(out, item)| *out = Self::score(user.0, item));
+            Ok(())
+        }
+    }
+
+    fn clusters() -> Interactions {
+        let mut rng = Seed(1).stream("clusters").rng();
+        let all = (0..N_USERS).flat_map(|user| (0..N_ITEMS).map(move |item| (user, item)));
+        let pairs: Vec<_> = all.filter(|(u, i)| rng.unit_f32() < if u % 4 == i % 4 { 0.5 } else { 0.05 }).collect();
+        Interactions::from_pairs(N_USERS as usize, N_ITEMS as usize, &pairs).unwrap()
+    }
+
+    fn small() -> HdnConfig {
+        HdnConfig {
+            embedding_dim: 6,
+            rejection_ratios: vec![0.5, 0.75],
+            n_negatives: 2,
+            batch_size: 70,
+            optimizer: Optimizer::adam(0.01),
+            init_std: 0.5,
+            ..HdnConfig::default()
+        }
+    }
+
+    fn run(max_epochs: u32) -> FitConfig {
+        FitConfig { max_epochs, eval_every: 0, ..FitConfig::default() }
+    }
+
+    /// All learned values.
+    fn values(index: &CascadeIndex) -> Vec<f32> {
+        let parts = index.parts();
+        let modules = parts.modules.iter().flat_map(|m| m.decision.iter().chain(&m.weight).chain([&m.bias]));
+        parts.users.iter().chain(parts.items.iter()).chain(modules).chain(&parts.score).copied().collect()
+    }
+
+    #[test]
+    fn every_variant_learns_as_on_the_processor() {
+        let data = clusters();
+        let variants = [
+            small(),
+            small().nd(),
+            small().nr_minus(),
+            small().nr_nd(),
+            HdnConfig { rejection_ratios: vec![], ..small() },
+            HdnConfig { rejection_ratios: vec![0.6], bias: true, decision_weights: vec![0.3], ..small() },
+            HdnConfig { rejection_ratios: vec![0.3, 0.6, 0.9], score_loss: ScoreLoss::Gaussian, ..small() },
+            HdnConfig { temperature: 2.5, row_update: RowUpdate::Lazy, bias: true, ..small() },
+            HdnConfig { optimizer: Optimizer::Sgd(Sgd { learning_rate: 0.1, weight_decay: 0.01 }), ..small() },
+        ];
+        for gpu in devices() {
+            let ops = GpuOps::new(gpu);
+            for (at, config) in variants.iter().enumerate() {
+                let on_device = |run: &FitConfig| -> (CascadeIndex, FitReport) {
+                    let none = &mut |_: &_| Ok(0.0);
+                    fit_on(&ops, &data, Some(&Groups), config, run, Seed(3), none, &mut Silent).unwrap()
+                };
+                let (got, report) = on_device(&run(3));
+                let (want, expected) =
+                    fit(&data, Some(&Groups), config, &run(3), Seed(3), &mut |_| Ok(0.0), &mut Silent).unwrap();
+                assert_eq!((report.history.len(), got.rejection()), (3, want.rejection()), "{config:?}");
+                for (got, want) in report.history.iter().zip(&expected.history) {
+                    let (got, want) = (got.loss, want.loss);
+                    assert!((got - want).abs() <= 1e-4 * want, "{config:?}: loss {got}, on the processor {want}");
+                }
+                assert!(expected.history[2].loss < expected.history[0].loss, "{config:?}: it learns");
+                let (got, want) = (values(&got), values(&want));
+                let largest = want.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+                for (place, (x, y)) in got.iter().zip(&want).enumerate() {
+                    assert!((x - y).abs() <= 1e-3 * largest, "{config:?}: {place} is {x}, on the processor {y}");
+                }
+
+                // A run that goes on from a checkpoint has the bits of one that was never interrupted. Emulation is slow: not of all.
+                if at % 4 == 0 {
+                    let folder = tempfile::tempdir().unwrap();
+                    let checkpoint = Some(Checkpoint { path: folder.path().join("run"), run: "hdn".into() });
+                    on_device(&FitConfig { checkpoint: checkpoint.clone(), ..run(1) });
+                    assert_eq!(values(&on_device(&FitConfig { checkpoint, ..run(3) }).0), got, "{config:?}");
+                }
+            }
+            let config = HdnConfig { optimizer: Optimizer::Adagrad(Adagrad::default()), ..small() };
+            let none = &mut |_: &_| Ok(0.0);
+            let refused = fit_on(&ops, &data, Some(&Groups), &config, &run(1), Seed(3), none, &mut Silent);
+            let message = refused.unwrap_err().to_string();
+            assert!(message.contains("optimizer.rule is adagrad, expected adam or sgd on a device"), "{message}");
+        }
+    }
 }

@@ -1,7 +1,12 @@
 //! Training of a cascade.
 
+#[cfg(feature = "cuda")]
+mod device;
 mod pass;
 mod targets;
+
+#[cfg(feature = "cuda")]
+pub use device::fit_on;
 
 use rectify_core::rng::Seed;
 use rectify_core::{Scorer, UserId};
@@ -38,11 +43,7 @@ pub fn fit(
     observer: &mut dyn Observer,
 ) -> Result<(CascadeIndex, FitReport), FitError> {
     let mut training = Training::new(train, teacher, config, seed)?;
-    let mut validate = |training: &mut Training<'_>, epoch| {
-        let fail = |source| TrainError::Model { epoch, source };
-        let index = training.served().map_err(|error| fail(error.into()))?;
-        validate(&index).map_err(fail)
-    };
+    let mut validate = |training: &mut Training<'_>, epoch| training.validated(validate, epoch);
     let report = train::fit(&mut training, run, &mut validate, observer)?;
     Ok((training.served()?, report))
 }
@@ -63,6 +64,25 @@ struct ModuleKeys {
     decision: DenseKey,
     bias: Option<DenseKey>,
     weight: DenseKey,
+}
+
+/// Head, bias and layer of a module, or those of the score, which has no layer.
+#[derive(Clone, Copy, Debug)]
+struct StageKeys {
+    /// Without it the value is the plain sum.
+    head: Option<DenseKey>,
+    bias: Option<DenseKey>,
+    layer: Option<DenseKey>,
+}
+
+impl Keys {
+    /// The stage behind `stage` modules.
+    fn stage(&self, stage: usize) -> StageKeys {
+        match self.modules.get(stage) {
+            Some(module) => StageKeys { head: Some(module.decision), bias: module.bias, layer: Some(module.weight) },
+            None => StageKeys { head: self.score, bias: self.score_bias, layer: None },
+        }
+    }
 }
 
 fn parameters(config: &HdnConfig, data: &Interactions, seed: Seed) -> (ParamStore, Keys) {
@@ -129,19 +149,35 @@ impl<'a> Training<'a> {
         };
         CascadeIndex::new(parts, self.config.rule())
     }
-}
 
-impl Step for Training<'_> {
-    fn run_epoch(&mut self, epoch: u32) -> Result<EpochStats, TrainError> {
+    /// What the served cascade is worth.
+    fn validated(&self, validate: Validate<'_>, epoch: u32) -> Result<f64, TrainError> {
+        let fail = |source| TrainError::Model { epoch, source };
+        let index = self.served().map_err(|error| fail(error.into()))?;
+        validate(&index).map_err(fail)
+    }
+
+    /// The batches of an epoch, each filled in for `step`, which returns the sum of its losses.
+    fn for_each_batch(
+        &mut self,
+        epoch: u32,
+        mut step: impl FnMut(&mut Self) -> Result<f64, TrainError>,
+    ) -> Result<EpochStats, TrainError> {
         let fail = |error: FitError| TrainError::Model { epoch, source: error.into() };
         self.samples.draw(epoch).map_err(fail)?;
         let mut loss = 0.0;
         let n = self.samples.len();
         for first in (0..n).step_by(self.config.batch_size) {
             self.samples.fill(first..(first + self.config.batch_size).min(n), &mut self.pass.batch);
-            loss += self.pass.step(&mut self.params, &self.keys, self.config);
+            loss += step(self)?;
         }
         Ok(EpochStats { loss: loss / n as f64, samples: n as u64 })
+    }
+}
+
+impl Step for Training<'_> {
+    fn run_epoch(&mut self, epoch: u32) -> Result<EpochStats, TrainError> {
+        self.for_each_batch(epoch, |Self { pass, params, keys, config, .. }| Ok(pass.step(params, keys, config)))
     }
 
     fn params(&self) -> &ParamStore {

@@ -5,7 +5,7 @@ use rectify_tensor::kernels::simd::{kernel, mul_add};
 use rectify_tensor::kernels::{Activation, Op, activation_backward, dots, gemm};
 use rectify_tensor::{DenseKey, DistinctRows, ParamStore};
 
-use super::Keys;
+use super::{Keys, StageKeys};
 use crate::{HdnConfig, ScoreLoss, decision_hinge, score_gaussian};
 
 /// Pairs of a step with their targets.
@@ -44,8 +44,9 @@ pub(super) struct Pass {
     pub(super) batch: Batch,
     pub(super) users: DistinctRows,
     pub(super) items: DistinctRows,
-    user_slots: Vec<u32>,
-    item_slots: Vec<u32>,
+    /// For each pair the places of its rows among the distinct ones.
+    pub(super) user_slots: Vec<u32>,
+    pub(super) item_slots: Vec<u32>,
     /// `z`, then `h_1 … h_N`, each (n, d), and their gradients.
     inner: Vec<Vec<f32>>,
     d_inner: Vec<Vec<f32>>,
@@ -163,12 +164,17 @@ impl Pass {
 
     /// Sum of the pairs' losses; gradients of their mean.
     pub(super) fn gradients(&mut self, store: &mut ParamStore, keys: &Keys, config: &HdnConfig) -> f64 {
-        self.users.index(&self.batch.users, &mut self.user_slots);
-        self.items.index(&self.batch.items, &mut self.item_slots);
+        self.index();
         self.forward(store, keys);
         let loss = self.losses(config);
         self.backward(store, keys);
         loss
+    }
+
+    /// Numbers the batch's distinct rows.
+    pub(super) fn index(&mut self) {
+        self.users.index(&self.batch.users, &mut self.user_slots);
+        self.items.index(&self.batch.items, &mut self.item_slots);
     }
 
     fn forward(&mut self, store: &mut ParamStore, keys: &Keys) {
@@ -297,22 +303,19 @@ impl Pass {
             }
         };
         for (stage, gradients) in self.stages.iter().enumerate() {
-            let module = keys.modules.get(stage);
+            let keys = keys.stage(stage);
             // Heads without a loss stay as they are: weight decay must not touch them either.
-            if module.is_none() || config.decisions.is_some() {
-                follow(module.map_or(keys.score, |keys| Some(keys.decision)), &gradients.head);
-                follow(module.map_or(keys.score_bias, |keys| keys.bias), &[gradients.bias]);
+            if keys.layer.is_none() || config.decisions.is_some() {
+                follow(keys.head, &gradients.head);
+                follow(keys.bias, &[gradients.bias]);
             }
-            follow(module.map(|keys| keys.weight), &gradients.layer);
+            follow(keys.layer, &gradients.layer);
         }
     }
 }
 
 /// Weights and bias of the head after `stage` modules; no weights for the plain inner product.
 fn head_of<'a>(store: &'a ParamStore, keys: &Keys, stage: usize) -> (Option<&'a [f32]>, f32) {
-    let (head, bias) = match keys.modules.get(stage) {
-        Some(module) => (Some(module.decision), module.bias),
-        None => (keys.score, keys.score_bias),
-    };
+    let StageKeys { head, bias, .. } = keys.stage(stage);
     (head.map(|key| store.dense(key).values()), bias.map_or(0.0, |key| store.dense(key).values()[0]))
 }
