@@ -30,6 +30,9 @@ for program in checks/*; do
     check "$(basename "$program")" "$program" --test-threads 1 --nocapture
 done
 check trainers ./bin/rectify-lab reproduce --experiments experiments device --device cuda --fresh --out out
+# NeuMF by its recipe, and what is distilled from it.
+check neumf-hdn ./bin/rectify-lab reproduce --experiments experiments hdn --profile quick --device cuda --fresh --out out \
+    --model neu-mf --model mf-student --model hdn-50 --model hdn-75
 echo
 ./bin/rectify-lab bench all --device cuda 2>&1 | tee log/bench.txt
 grep -q '^error' log/bench.txt && failed=1

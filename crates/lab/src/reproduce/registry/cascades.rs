@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use rectify_cascade::{CascadeIndex, HdnConfig, Rejection, fit};
+use rectify_cascade::{CascadeIndex, FitError, HdnConfig, Rejection, Validate, fit};
 use rectify_core::artifact::Overwrite;
+use rectify_core::rng::Seed;
 use rectify_core::{Index, Scorer, UserId};
-use rectify_tensor::train::FitReport;
+use rectify_data::Interactions;
+use rectify_tensor::train::{FitConfig, FitReport, Observer};
 use serde_json::Value;
 
 use super::{Answers, Job, Kind, Model, NoSettings, TeacherOf, config, resolve, resolve_from};
@@ -34,8 +36,19 @@ fn settings_of(settings: &Settings, base: &HdnConfig) -> Result<Value, String> {
     resolve_from(base, settings, HdnConfig::validate)
 }
 
-/// Trains and saves; whatever teacher the job has is asked.
-fn train(job: Job<'_>) -> Result<Option<FitReport>> {
+/// Trains by any of the ways to, and saves; whatever teacher the job has is asked.
+fn train_by(
+    job: Job<'_>,
+    fit: impl FnOnce(
+        &Interactions,
+        Option<&dyn Scorer<Query = UserId>>,
+        &HdnConfig,
+        &FitConfig,
+        Seed,
+        Validate<'_>,
+        &mut dyn Observer,
+    ) -> Result<(CascadeIndex, FitReport), FitError>,
+) -> Result<Option<FitReport>> {
     let config: HdnConfig = config(&job)?;
     let teacher = job.teacher.map(|teacher| TeacherOf(teacher.answers()));
     let teacher = teacher.as_ref().map(|teacher| teacher as &dyn Scorer<Query = UserId>);
@@ -46,8 +59,20 @@ fn train(job: Job<'_>) -> Result<Option<FitReport>> {
     Ok(Some(report))
 }
 
+fn train(job: Job<'_>) -> Result<Option<FitReport>> {
+    train_by(job, fit)
+}
+
+/// Trains and saves on a device.
+#[cfg(feature = "cuda")]
+pub(super) fn train_on(job: Job<'_>, ops: &rectify_tensor::cuda::GpuOps) -> Result<Option<FitReport>> {
+    train_by(job, |train, teacher, config, run, seed, validate, observer| {
+        rectify_cascade::fit_on(ops, train, teacher, config, run, seed, validate, observer)
+    })
+}
+
 /// The cascade of another model, which rejects nothing; nothing is learned.
-fn without_rejection(job: &Job<'_>) -> Result<Option<FitReport>> {
+pub(super) fn without_rejection(job: &Job<'_>) -> Result<Option<FitReport>> {
     let teacher = job.teacher.context("a cascade without another")?;
     let trained = teacher.cascade();
     let trained = trained.ok_or_else(|| refusal::input("hdn-nr takes its modules from an HDN; name one as teacher"))?;

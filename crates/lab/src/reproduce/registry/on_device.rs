@@ -1,25 +1,39 @@
 //! Kinds that train on a GPU, too.
 
 use anyhow::Result;
-use rectify_core::Index;
-use rectify_core::artifact::Overwrite;
-use rectify_teachers::neumf::{self, NeuMf, NeuMfConfig};
-use rectify_teachers::{Factors, gcn_cf as gcn, mf};
+use rectify_teachers::{gcn_cf, mf, neumf};
 use rectify_tensor::cuda::GpuOps;
 use rectify_tensor::train::FitReport;
 
-use super::{Job, Kind, Model, config};
+use super::{Job, Kind, cascades, codes, teachers};
 
 /// A training on a device.
 pub(crate) type Train = fn(Job<'_>, &GpuOps) -> Result<Option<FitReport>>;
 
 const TRAINERS: &[(&str, Train)] = &[
-    ("mf-bpr", mf_bpr),
+    ("mf-bpr", factors),
+    ("mf-bce", factors),
     ("gmf", neu_mf),
     ("mlp", neu_mf),
     ("neu-mf", neu_mf),
-    ("gcn-cf", gcn_cf),
-    ("light-rec", super::codes::light_rec_on),
+    ("neu-mf-pretrained", |job, ops| {
+        teachers::pretrained_by(job, |train, config, fine_tuning, runs, seed, validate, observer| {
+            neumf::fit_pretrained_on(ops, train, config, fine_tuning, runs, seed, validate, observer)
+        })
+    }),
+    ("gcn-cf", |job, ops| {
+        teachers::factors(job, |train, config, run, seed, validate, observer| {
+            gcn_cf::fit_on(ops, train, config, run, seed, validate, observer)
+        })
+    }),
+    ("light-rec", codes::light_rec_on),
+    ("hdn", cascades::train_on),
+    ("hdn-nd", cascades::train_on),
+    // Nothing is trained for it: it is another model's cascade.
+    ("hdn-nr", |job, _| cascades::without_rejection(&job)),
+    ("hdn-nr-minus", cascades::train_on),
+    ("hdn-nr-nd", cascades::train_on),
+    ("mf-student", cascades::train_on),
 ];
 
 /// Names of the kinds.
@@ -32,29 +46,26 @@ pub(crate) fn find(kind: &Kind) -> Option<Train> {
     TRAINERS.iter().find(|(name, _)| *name == kind.name).map(|(_, train)| *train)
 }
 
-fn mf_bpr(job: Job<'_>, ops: &GpuOps) -> Result<Option<FitReport>> {
-    let config: mf::MfConfig = config(&job)?;
-    let validate = job.validate;
-    let mut validate = |model: &Factors| validate(model.answers()).map_err(Into::into);
-    let (model, report) = mf::fit_on(ops, job.train, &config, job.fit, job.seed, &mut validate, job.observer)?;
-    model.save(job.path, Overwrite::Replace)?;
-    Ok(Some(report))
+fn factors(job: Job<'_>, ops: &GpuOps) -> Result<Option<FitReport>> {
+    teachers::factors(job, |train, config, run, seed, validate, observer| {
+        mf::fit_on(ops, train, config, run, seed, validate, observer)
+    })
 }
 
 fn neu_mf(job: Job<'_>, ops: &GpuOps) -> Result<Option<FitReport>> {
-    let config: NeuMfConfig = config(&job)?;
-    let validate = job.validate;
-    let mut validate = |model: &NeuMf| validate(model.answers()).map_err(Into::into);
-    let (model, report) = neumf::fit_on(ops, job.train, &config, job.fit, job.seed, &mut validate, job.observer)?;
-    model.save(job.path, Overwrite::Replace)?;
-    Ok(Some(report))
+    teachers::neu_mf_by(job, |train, config, run, seed, validate, observer| {
+        neumf::fit_on(ops, train, config, run, seed, validate, observer)
+    })
 }
 
-fn gcn_cf(job: Job<'_>, ops: &GpuOps) -> Result<Option<FitReport>> {
-    let config: gcn::GcnCfConfig = config(&job)?;
-    let validate = job.validate;
-    let mut validate = |model: &Factors| validate(model.answers()).map_err(Into::into);
-    let (model, report) = gcn::fit_on(ops, job.train, &config, job.fit, job.seed, &mut validate, job.observer)?;
-    model.save(job.path, Overwrite::Replace)?;
-    Ok(Some(report))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_that_of_a_kind() {
+        for name in names() {
+            assert_eq!(super::super::find(name).unwrap().name, name);
+        }
+    }
 }

@@ -10,7 +10,7 @@ use rectify_data::Interactions;
 use rectify_teachers::conv_ncf::{self, ConvNcf, ConvNcfConfig};
 use rectify_teachers::dssm::{self, DssmConfig};
 use rectify_teachers::mf::{self, MfConfig};
-use rectify_teachers::neumf::{self, NeuMf, NeuMfConfig};
+use rectify_teachers::neumf::{self, NeuMf, NeuMfConfig, PretrainRuns};
 use rectify_teachers::prm::{self, Prm, PrmConfig};
 use rectify_teachers::{self as teachers, Factors, FitError};
 use rectify_tensor::train::{FitConfig, FitReport, Observer};
@@ -64,18 +64,18 @@ impl Model for NeuMf {
     }
 }
 
-/// A training that gives factors, as the teachers spell it.
-type FitFactors<C> = fn(
-    &Interactions,
-    &C,
-    &FitConfig,
-    Seed,
-    teachers::Validate<'_, Factors>,
-    &mut dyn Observer,
-) -> Result<(Factors, FitReport), FitError>;
-
-/// Trains and saves a model that is served as factors.
-fn factors<C: DeserializeOwned>(job: Job<'_>, fit: FitFactors<C>) -> Result<Option<FitReport>> {
+/// Trains, by any of the ways to, and saves a model that is served as factors.
+pub(super) fn factors<C: DeserializeOwned>(
+    job: Job<'_>,
+    fit: impl FnOnce(
+        &Interactions,
+        &C,
+        &FitConfig,
+        Seed,
+        teachers::Validate<'_, Factors>,
+        &mut dyn Observer,
+    ) -> Result<(Factors, FitReport), FitError>,
+) -> Result<Option<FitReport>> {
     let config: C = config(&job)?;
     let validate = job.validate;
     let mut validate = |model: &Factors| validate(model.answers()).map_err(Into::into);
@@ -88,14 +88,28 @@ pub(super) fn open_factors(path: &Path) -> Result<Box<dyn Model>> {
     Ok(Box::new(Factors::open(path)?))
 }
 
-/// Trains and saves GMF, MLP or NeuMF.
-fn neu_mf(job: Job<'_>) -> Result<Option<FitReport>> {
+/// Trains, by any of the ways to, and saves GMF, MLP or NeuMF.
+pub(super) fn neu_mf_by(
+    job: Job<'_>,
+    fit: impl FnOnce(
+        &Interactions,
+        &NeuMfConfig,
+        &FitConfig,
+        Seed,
+        teachers::Validate<'_, NeuMf>,
+        &mut dyn Observer,
+    ) -> Result<(NeuMf, FitReport), FitError>,
+) -> Result<Option<FitReport>> {
     let config: NeuMfConfig = config(&job)?;
     let validate = job.validate;
     let mut validate = |model: &NeuMf| validate(model.answers()).map_err(Into::into);
-    let (model, report) = neumf::fit(job.train, &config, job.fit, job.seed, &mut validate, job.observer)?;
+    let (model, report) = fit(job.train, &config, job.fit, job.seed, &mut validate, job.observer)?;
     model.save(job.path, Overwrite::Replace)?;
     Ok(Some(report))
+}
+
+fn neu_mf(job: Job<'_>) -> Result<Option<FitReport>> {
+    neu_mf_by(job, neumf::fit)
 }
 
 pub(super) fn open_neu_mf(path: &Path) -> Result<Box<dyn Model>> {
@@ -131,16 +145,25 @@ impl Pretrained {
     }
 }
 
-/// Trains GMF and MLP, then NeuMF from both, and saves it.
-fn pretrained_neu_mf(job: Job<'_>) -> Result<Option<FitReport>> {
+/// Trains GMF and MLP, then NeuMF from both, by any of the ways to, and saves it.
+pub(super) fn pretrained_by(
+    job: Job<'_>,
+    fit: impl FnOnce(
+        &Interactions,
+        &NeuMfConfig,
+        &Optimizer,
+        &PretrainRuns,
+        Seed,
+        teachers::Validate<'_, NeuMf>,
+        &mut dyn Observer,
+    ) -> Result<(NeuMf, FitReport), FitError>,
+) -> Result<Option<FitReport>> {
     let Pretrained { model: config, fine_tuning, pretraining_epochs } = config(&job)?;
     let alone = FitConfig { max_epochs: pretraining_epochs, patience: None, eval_every: 0, checkpoint: None };
-    let runs = neumf::PretrainRuns { gmf: alone.clone(), mlp: alone, joint: job.fit.clone() };
+    let runs = PretrainRuns { gmf: alone.clone(), mlp: alone, joint: job.fit.clone() };
     let validate = job.validate;
     let mut validate = |model: &NeuMf| validate(model.answers()).map_err(Into::into);
-    let (train, seed) = (job.train, job.seed);
-    let (model, report) =
-        neumf::fit_pretrained(train, &config, &fine_tuning, &runs, seed, &mut validate, job.observer)?;
+    let (model, report) = fit(job.train, &config, &fine_tuning, &runs, job.seed, &mut validate, job.observer)?;
     model.save(job.path, Overwrite::Replace)?;
     Ok(Some(report))
 }
@@ -301,7 +324,7 @@ pub(super) const KINDS: &[Kind] = &[
         needs_teacher: false,
         needs_text: false,
         resolve: |settings| resolve(settings, Pretrained::validate),
-        train: pretrained_neu_mf,
+        train: |job| pretrained_by(job, neumf::fit_pretrained),
         open: open_neu_mf,
     },
     Kind {
