@@ -116,8 +116,8 @@ fn conv_ncf() -> Result<Once> {
     Ok(listing(Exhaustive::new(model), 4))
 }
 
-/// Random weights, and thresholds that reject what they should.
-fn cascade() -> Result<Once> {
+/// Random weights, and thresholds that reject what they should of the first users.
+pub(super) fn random_cascade(n_users: usize, n_items: usize) -> Result<CascadeIndex> {
     const DIM: usize = 32;
     let mut rng = Seed(1).stream("cascade").rng();
     let mut draw = |n: usize, std: f64| (0..n).map(|_| (std * rng.normal()) as f32).collect::<Vec<f32>>();
@@ -128,14 +128,21 @@ fn cascade() -> Result<Once> {
     let parts = CascadeParts {
         modules: (0..3).map(&mut module).collect(),
         embedding_dim: DIM,
-        users: draw(ML_1M_SHAPE.n_users * DIM, 1.0).into(),
-        items: draw(ML_1M_SHAPE.n_items * DIM, 1.0).into(),
+        users: draw(n_users * DIM, 1.0).into(),
+        items: draw(n_items * DIM, 1.0).into(),
         score: draw(2 * DIM, 0.2),
         score_bias: 0.0,
     };
-    let users: Vec<UserId> = (0..N_USERS as u32).map(UserId).collect();
     let ratios = RejectionRatios::new(&[0.75, 0.875, 0.9375])?;
-    let index = CascadeIndex::new(parts, Rejection::learned(3))?.calibrated(&ratios, &users)?;
+    Ok(CascadeIndex::new(parts, Rejection::learned(3))?.calibrated(&ratios, &first_users())?)
+}
+
+fn first_users() -> Vec<UserId> {
+    (0..N_USERS as u32).map(UserId).collect()
+}
+
+fn cascade() -> Result<Once> {
+    let (index, users) = (random_cascade(ML_1M_SHAPE.n_users, ML_1M_SHAPE.n_items)?, first_users());
     let pairs = (users.len() * ML_1M_SHAPE.n_items) as f64;
     eprintln!("cascade: {:.0} multiply-adds a pair", index.cost(&users, K)?.multiply_adds as f64 / pairs);
     Ok(listing(index, N_USERS))
