@@ -25,7 +25,8 @@ pub struct LightRecConfig {
     /// Whether the vectors that enter the encoder are trained too. Default false: they stay the teacher's, as in the authors'
     /// code.
     pub train_items: bool,
-    /// Whether codebooks start as k-means of the items' residuals. Default false: they start at random.
+    /// Whether codebooks start as k-means of the items' residuals, where an item counts once, and once more for each of its
+    /// interactions: what many users ask for is kept more exactly. Default false: they start at random.
     pub kmeans_start: bool,
     /// Temperature of the soft choice of codewords (`T_s`), above 0. Default 0.9.
     pub temperature: f64,

@@ -8,6 +8,38 @@ use rectify_tensor::parallel::map_reduce;
 /// Points that a thread takes at a time; the distances to 256 centres take 512 KiB.
 const PIECE: usize = 512;
 
+/// Vectors to find centres of, `[n, dim]`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Points<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) dim: usize,
+    /// How much each counts; `None`: all the same.
+    pub(crate) weights: Option<&'a [f32]>,
+}
+
+impl<'a> Points<'a> {
+    pub(crate) const fn new(values: &'a [f32], dim: usize) -> Self {
+        Self { values, dim, weights: None }
+    }
+
+    /// Points of which each counts as its weight says, above 0.
+    pub(crate) const fn weighted(values: &'a [f32], dim: usize, weights: &'a [f32]) -> Self {
+        Self { values, dim, weights: Some(weights) }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.values.len() / self.dim
+    }
+
+    fn row(&self, i: usize) -> &'a [f32] {
+        &self.values[i * self.dim..][..self.dim]
+    }
+
+    fn weight(&self, i: usize) -> f32 {
+        self.weights.map_or(1.0, |weights| weights[i])
+    }
+}
+
 /// Centres of points, and the centre of each point.
 #[derive(Clone, Debug)]
 pub(crate) struct Clusters {
@@ -15,28 +47,28 @@ pub(crate) struct Clusters {
     pub(crate) centres: Vec<f32>,
     /// The nearest centre of each point, the first of equals.
     pub(crate) nearest: Vec<u8>,
-    /// `Σ ‖x − c‖²` over all points.
+    /// `Σ w ‖x − c‖²` over all points.
     pub(crate) error: f64,
 }
 
-/// `n_clusters` (at most 256) centres of `points` `[n, dim]`.
+/// `n_clusters` (at most 256) centres of points.
 ///
-/// Starts as k-means++ says (Arthur and Vassilvitskii, SODA 2007): each next centre is a point drawn in proportion to its squared
-/// distance from the centres so far. Ends when no point changes its centre, or after `max_iterations`. With fewer
+/// Starts as k-means++ says (Arthur and Vassilvitskii, SODA 2007): each next centre is a point drawn in proportion to its weight
+/// and its squared distance from the centres so far. Ends when no point changes its centre, or after `max_iterations`. With fewer
 /// distinct points than centres the surplus centres stay copies that nothing is nearest to.
-pub(crate) fn kmeans(points: &[f32], dim: usize, n_clusters: usize, max_iterations: u32, seed: Seed) -> Clusters {
+pub(crate) fn kmeans(points: Points<'_>, n_clusters: usize, max_iterations: u32, seed: Seed) -> Clusters {
     let mut clusters =
-        Clusters { centres: start(points, dim, n_clusters, seed), nearest: vec![0; points.len() / dim], error: 0.0 };
-    lloyd(points, dim, &mut clusters, max_iterations);
+        Clusters { centres: start(points, n_clusters, seed), nearest: vec![0; points.len()], error: 0.0 };
+    lloyd(points, &mut clusters, max_iterations);
     clusters
 }
 
 /// Goes on from the centres that are there.
-pub(crate) fn lloyd(points: &[f32], dim: usize, clusters: &mut Clusters, max_iterations: u32) {
-    let mut distances = assign(points, dim, clusters).0;
+pub(crate) fn lloyd(points: Points<'_>, clusters: &mut Clusters, max_iterations: u32) {
+    let mut distances = assign(points, clusters).0;
     for _ in 0..max_iterations {
-        update(points, dim, clusters, &mut distances);
-        let (next, changed) = assign(points, dim, clusters);
+        update(points, clusters, &mut distances);
+        let (next, changed) = assign(points, clusters);
         distances = next;
         if !changed {
             break;
@@ -46,18 +78,18 @@ pub(crate) fn lloyd(points: &[f32], dim: usize, clusters: &mut Clusters, max_ite
 }
 
 /// The k-means++ start.
-fn start(points: &[f32], dim: usize, n_clusters: usize, seed: Seed) -> Vec<f32> {
-    let n = points.len() / dim;
+fn start(points: Points<'_>, n_clusters: usize, seed: Seed) -> Vec<f32> {
+    let n = points.len();
     let mut rng = seed.rng();
-    let mut centres = Vec::with_capacity(n_clusters * dim);
+    let mut centres = Vec::with_capacity(n_clusters * points.dim);
     let mut distances = vec![f32::INFINITY; n];
     let mut chosen = rng.below(n as u32) as usize;
     for _ in 0..n_clusters {
-        let centre = &points[chosen * dim..][..dim];
+        let centre = points.row(chosen);
         centres.extend_from_slice(centre);
-        distances.par_chunks_mut(PIECE).zip(points.par_chunks(PIECE * dim)).for_each(|(distances, points)| {
-            for (d, x) in distances.iter_mut().zip(points.chunks_exact(dim)) {
-                *d = d.min(squared_distance(x, centre));
+        distances.par_chunks_mut(PIECE).enumerate().for_each(|(piece, distances)| {
+            for (i, d) in (piece * PIECE..).zip(distances) {
+                *d = d.min(points.weight(i) * squared_distance(points.row(i), centre));
             }
         });
         let total: f64 = distances.iter().map(|d| f64::from(*d)).sum();
@@ -83,27 +115,28 @@ fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
-/// Finds the nearest centre of each point; squared distances, and whether any point changed its centre.
-fn assign(points: &[f32], dim: usize, clusters: &mut Clusters) -> (Vec<f32>, bool) {
+/// Finds the nearest centre of each point; weighted squared distances, and whether any point changed its centre.
+fn assign(points: Points<'_>, clusters: &mut Clusters) -> (Vec<f32>, bool) {
     let Clusters { centres, nearest, .. } = clusters;
+    let dim = points.dim;
     let n_clusters = centres.len() / dim;
     // The nearest centre has the highest x·c − ‖c‖²/2.
     let offsets: Vec<f32> = centres.chunks_exact(dim).map(|c| -0.5 * kernels::squared_norm(c)).collect();
     let mut distances = vec![0.0; nearest.len()];
-    let changed = points
-        .par_chunks(PIECE * dim)
-        .zip(nearest.par_chunks_mut(PIECE))
+    let pieces = points.values.par_chunks(PIECE * dim).zip(nearest.par_chunks_mut(PIECE));
+    let changed = pieces
         .zip(distances.par_chunks_mut(PIECE))
-        .map_init(Vec::new, |scores, ((points, nearest), distances)| {
+        .enumerate()
+        .map_init(Vec::new, |scores, (piece, ((values, nearest), distances))| {
             scores.resize(nearest.len() * n_clusters, 0.0);
             let shape = (nearest.len(), n_clusters, dim);
-            gemm(shape, 1.0, points, Op::Plain, centres, Op::Transposed, 0.0, scores);
+            gemm(shape, 1.0, values, Op::Plain, centres, Op::Transposed, 0.0, scores);
             kernels::bias_act(scores, &offsets, kernels::Activation::Identity);
             let mut changed = false;
-            let rows = scores.chunks_exact(n_clusters).zip(points.chunks_exact(dim));
-            for ((nearest, distance), (scores, x)) in nearest.iter_mut().zip(distances).zip(rows) {
+            let rows = scores.chunks_exact(n_clusters).zip(piece * PIECE..);
+            for ((nearest, distance), (scores, i)) in nearest.iter_mut().zip(distances).zip(rows) {
                 let best = kernels::argmax(scores);
-                *distance = squared_distance(x, &centres[best * dim..][..dim]);
+                *distance = points.weight(i) * squared_distance(points.row(i), &centres[best * dim..][..dim]);
                 changed |= *nearest != best as u8;
                 *nearest = best as u8;
             }
@@ -113,37 +146,39 @@ fn assign(points: &[f32], dim: usize, clusters: &mut Clusters) -> (Vec<f32>, boo
     (distances, changed)
 }
 
-/// Moves each centre to the mean of its points; one without points takes the point that is farthest from its own.
-fn update(points: &[f32], dim: usize, clusters: &mut Clusters, distances: &mut [f32]) {
+/// Moves each centre to the weighted mean of its points; one without points takes the point that errs most.
+fn update(points: Points<'_>, clusters: &mut Clusters, distances: &mut [f32]) {
     let Clusters { centres, nearest, .. } = clusters;
+    let dim = points.dim;
     let n_clusters = centres.len() / dim;
     let sums = |range: std::ops::Range<usize>| {
-        let (mut sums, mut counts) = (vec![0.0f64; n_clusters * dim], vec![0u32; n_clusters]);
-        for (x, &cluster) in points[range.start * dim..range.end * dim].chunks_exact(dim).zip(&nearest[range]) {
-            counts[usize::from(cluster)] += 1;
-            for (sum, x) in sums[usize::from(cluster) * dim..][..dim].iter_mut().zip(x) {
-                *sum += f64::from(*x);
+        let (mut sums, mut weights) = (vec![0.0f64; n_clusters * dim], vec![0.0f64; n_clusters]);
+        for i in range {
+            let (cluster, weight) = (usize::from(nearest[i]), f64::from(points.weight(i)));
+            weights[cluster] += weight;
+            for (sum, x) in sums[cluster * dim..][..dim].iter_mut().zip(points.row(i)) {
+                *sum += weight * f64::from(*x);
             }
         }
-        (sums, counts)
+        (sums, weights)
     };
-    let zero = (vec![0.0f64; n_clusters * dim], vec![0u32; n_clusters]);
+    let zero = (vec![0.0f64; n_clusters * dim], vec![0.0f64; n_clusters]);
     // Larger pieces than elsewhere: each has a table of sums.
-    let (sums, counts) = map_reduce(nearest.len(), 16 * PIECE, sums, zero, |(mut sums, mut counts), (s, c)| {
+    let (sums, weights) = map_reduce(nearest.len(), 16 * PIECE, sums, zero, |(mut sums, mut weights), (s, w)| {
         sums.iter_mut().zip(s).for_each(|(sum, s)| *sum += s);
-        counts.iter_mut().zip(c).for_each(|(count, c)| *count += c);
-        (sums, counts)
+        weights.iter_mut().zip(w).for_each(|(weight, w)| *weight += w);
+        (sums, weights)
     });
-    for ((centre, sum), &count) in centres.chunks_exact_mut(dim).zip(sums.chunks_exact(dim)).zip(&counts) {
-        if count > 0 {
+    for ((centre, sum), &weight) in centres.chunks_exact_mut(dim).zip(sums.chunks_exact(dim)).zip(&weights) {
+        if weight > 0.0 {
             for (c, sum) in centre.iter_mut().zip(sum) {
-                *c = (sum / f64::from(count)) as f32;
+                *c = (sum / weight) as f32;
             }
             continue;
         }
         let farthest = distances.iter().enumerate().fold(0, |far, (i, d)| if *d > distances[far] { i } else { far });
         if distances[farthest] > 0.0 {
-            centre.copy_from_slice(&points[farthest * dim..][..dim]);
+            centre.copy_from_slice(points.row(farthest));
             distances[farthest] = 0.0;
         }
     }
@@ -159,7 +194,9 @@ mod tests {
     #[test]
     fn four_points_have_two_obvious_centres() {
         // Lloyd may also end at the means of the rows; the start must not lead there for every seed.
-        let best = (0..8).map(|seed| kmeans(&POINTS, 2, 2, 25, Seed(seed))).min_by(|a, b| a.error.total_cmp(&b.error));
+        let best = (0..8)
+            .map(|seed| kmeans(Points::new(&POINTS, 2), 2, 25, Seed(seed)))
+            .min_by(|a, b| a.error.total_cmp(&b.error));
         let mut best = best.unwrap();
         if best.centres[0] > best.centres[2] {
             best.centres.rotate_left(2);
@@ -173,10 +210,10 @@ mod tests {
 
     #[test]
     fn as_many_centres_as_points_leave_no_error() {
-        let clusters = kmeans(&POINTS, 2, 4, 25, Seed(1));
+        let clusters = kmeans(Points::new(&POINTS, 2), 4, 25, Seed(1));
         assert_eq!(clusters.error, 0.0);
         // More centres than points: the surplus serves nobody.
-        let clusters = kmeans(&POINTS, 2, 16, 25, Seed(1));
+        let clusters = kmeans(Points::new(&POINTS, 2), 16, 25, Seed(1));
         assert_eq!(clusters.error, 0.0);
         assert!(clusters.centres.iter().all(|x| x.is_finite()));
     }
@@ -191,7 +228,7 @@ mod tests {
         let points = cloud(3000, 6);
         let mut before = f64::INFINITY;
         for iterations in [0, 1, 3, 10, 100] {
-            let clusters = kmeans(&points, 6, 20, iterations, Seed(4));
+            let clusters = kmeans(Points::new(&points, 6), 20, iterations, Seed(4));
             assert!(clusters.error <= before * (1.0 + 1e-6), "{} {before}", clusters.error);
             before = clusters.error;
             for (x, nearest) in points.chunks(6).zip(&clusters.nearest) {
@@ -206,7 +243,7 @@ mod tests {
     fn a_centre_without_points_is_moved_to_the_farthest_point() {
         let points = [0.0, 1.0, 2.0, 50.0];
         let mut clusters = Clusters { centres: vec![1.0, 1000.0], nearest: vec![0; 4], error: 0.0 };
-        lloyd(&points, 1, &mut clusters, 25);
+        lloyd(Points::new(&points, 1), &mut clusters, 25);
         assert_eq!((&clusters.centres[..], &clusters.nearest[..]), (&[1.0, 50.0][..], &[0, 0, 0, 1][..]));
     }
 
@@ -215,9 +252,24 @@ mod tests {
         let points = cloud(20_000, 3);
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| kmeans(&points, 3, 16, 5, Seed(4)))
+            pool.install(|| kmeans(Points::new(&points, 3), 16, 5, Seed(4)))
         };
         let (one, two) = (run(1), run(2));
         assert_eq!((one.centres, one.nearest, one.error.to_bits()), (two.centres, two.nearest, two.error.to_bits()));
+    }
+
+    #[test]
+    fn a_point_of_weight_three_is_three_points() {
+        let (points, mut rng) = (cloud(400, 5), Seed(5).rng());
+        let weights: Vec<f32> = (0..400).map(|_| 1.0 + rng.below(3) as f32).collect();
+        let copies = |(x, weight): (&[f32], &f32)| x.repeat(*weight as usize);
+        let repeated: Vec<f32> = points.chunks(5).zip(&weights).flat_map(copies).collect();
+        let from = Clusters { centres: points[..40].to_vec(), nearest: vec![0; 400], error: 0.0 };
+        let mut want = Clusters { nearest: vec![0; repeated.len() / 5], ..from.clone() };
+        lloyd(Points::new(&repeated, 5), &mut want, 25);
+        let mut got = from;
+        lloyd(Points::weighted(&points, 5, &weights), &mut got, 25);
+        assert!((got.error / want.error - 1.0).abs() < 1e-5, "{} {}", got.error, want.error);
+        assert!(got.centres.iter().zip(&want.centres).all(|(a, b)| (a - b).abs() < 1e-4));
     }
 }

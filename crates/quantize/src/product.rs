@@ -6,7 +6,7 @@ use rectify_core::{QueryError, check_len};
 use rectify_tensor::kernels::{Op, gemm};
 use serde::{Deserialize, Serialize};
 
-use crate::kmeans::{Clusters, kmeans, lloyd};
+use crate::kmeans::{Clusters, Points, kmeans, lloyd};
 use crate::{CodeIndex, CodeShape, Composition, ConfigError, FitError, QuantiserConfig};
 
 /// Codes items `[n, dim]` as codewords one after another: k-means of each of `n_codebooks` equal parts of the vectors.
@@ -26,7 +26,7 @@ pub fn product_quantiser(
     let parts: Vec<Clusters> = (0..config.n_codebooks)
         .map(|b| {
             let part = part_of(items, &shape, b);
-            kmeans(&part, shape.codeword_dim(), shape.n_codewords, config.iterations, part_seed(seed, b))
+            kmeans(Points::new(&part, shape.codeword_dim()), shape.n_codewords, config.iterations, part_seed(seed, b))
         })
         .collect();
     index(&shape, &parts)
@@ -162,8 +162,10 @@ pub fn optimised_product_quantiser(
         for b in 0..shape.n_codebooks {
             let part = part_of(&rotated, &shape, b);
             match parts.get_mut(b) {
-                Some(clusters) => lloyd(&part, width, clusters, iterations),
-                None => parts.push(kmeans(&part, width, shape.n_codewords, iterations, part_seed(seed, b))),
+                Some(clusters) => lloyd(Points::new(&part, width), clusters, iterations),
+                None => {
+                    parts.push(kmeans(Points::new(&part, width), shape.n_codewords, iterations, part_seed(seed, b)))
+                }
             }
         }
         if !last {

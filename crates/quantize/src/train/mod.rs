@@ -97,13 +97,18 @@ impl<'a> Training<'a> {
                 return Err(FitError::Shape { what, expected: expected.to_string(), got: got.to_string() });
             }
         }
-        Ok(Self { batches: PositiveBatches::new(data, seed)?, model: Model::new(teacher, config, seed)? })
+        Ok(Self { batches: PositiveBatches::new(data, seed)?, model: Model::new(data, teacher, config, seed)? })
     }
 }
 
 impl<'a> Model<'a> {
     /// The start: users and items of the teacher, codebooks at random or by k-means. The settings are valid.
-    fn new(teacher: &'a TeacherVectors, config: &'a LightRecConfig, seed: Seed) -> Result<Self, FitError> {
+    fn new(
+        data: &Interactions,
+        teacher: &'a TeacherVectors,
+        config: &'a LightRecConfig,
+        seed: Seed,
+    ) -> Result<Self, FitError> {
         let dim = teacher.dim();
         let mut params = ParamStore::new(seed);
         let mut table = |name, values: &[f32]| {
@@ -121,7 +126,8 @@ impl<'a> Model<'a> {
                 n_codewords: config.n_codewords,
                 ..QuantiserConfig::default()
             };
-            let start = residual::codebooks(teacher.items(), dim, &quantiser, seed.stream("k-means"))?;
+            let weights: Vec<f32> = data.item_counts().iter().map(|n| 1.0 + *n as f32).collect();
+            let start = residual::codebooks(teacher.items(), &weights, dim, &quantiser, seed.stream("k-means"))?;
             let [codebooks] = params.dense_mut([encoder.keys.codebooks]);
             codebooks.values_mut().copy_from_slice(&start);
         }

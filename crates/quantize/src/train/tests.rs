@@ -90,7 +90,7 @@ fn the_hand_written_step_has_the_loss_and_gradients_of_the_graph() {
     let (data, teacher) = world(60, 1300);
     for config in variants() {
         let config = LightRecConfig { batch_size: 700, n_negatives: 2, temperature: 0.3, ..config };
-        let mut model = Model::new(&teacher, &config, Seed(3)).unwrap();
+        let mut model = Model::new(&data, &teacher, &config, Seed(3)).unwrap();
         let batches = PositiveBatches::new(&data, Seed(3)).unwrap();
         // One batch is enough.
         let _ = batches.for_each(1, config.batch_size, config.n_negatives, |drawn| {
