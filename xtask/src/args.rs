@@ -72,6 +72,8 @@ pub(crate) enum Profile {
     Quick,
     /// A part of what the paper did, where an experiment has one; all of it elsewhere.
     Small,
+    /// A larger part, where an experiment has one; all of it elsewhere.
+    Medium,
     /// What the paper did.
     Paper,
 }
@@ -82,6 +84,7 @@ impl Profile {
         match self {
             Self::Quick => "quick",
             Self::Small => "small",
+            Self::Medium => "medium",
             Self::Paper => "paper",
         }
     }

@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use clap::ValueEnum;
 use rectify_data::{Cleaning, Protocol};
 use rectify_eval::{Candidates, Metric};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::args::Profile;
 use crate::{refusal, suggest};
 
 /// Settings of a model, as its config struct will read them.
@@ -314,7 +316,7 @@ impl Experiment {
             return Err("field seeds is 0, expected at least 1".into());
         }
         for profile in self.profiles.keys() {
-            let known = ["quick", "small", "paper"];
+            let known: Vec<&str> = Profile::value_variants().iter().map(|profile| profile.name()).collect();
             if !known.contains(&profile.as_str()) {
                 return Err(suggest::unknown("profile", profile, &known));
             }
