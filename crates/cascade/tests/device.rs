@@ -5,32 +5,19 @@
 #![expect(clippy::unwrap_used, reason = "a failure here is the message")]
 #![expect(clippy::print_stderr, reason = "a skipped test says why")]
 
-use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
-
 use rectify_cascade::device::SOURCE;
 use rectify_cascade::{CascadeIndex, CascadeParts, ModuleParts, REJECTED, Rejection, RejectionRatios};
 use rectify_core::rng::Seed;
 use rectify_core::{ItemFilter, ItemId, Retriever, TopK, UserId};
-use rectify_cuda::{Architecture, Gpu, GpuError, compile};
+use rectify_cuda::testing::{check_ptx, devices, fresh_seed};
 
-fn devices() -> Vec<Arc<Gpu>> {
-    let emulated = Gpu::emulated().inspect_err(|error| eprintln!("skipped on the emulator: {error}"));
-    let real = Gpu::open(0).inspect_err(|error| eprintln!("skipped on a GPU: {error}"));
-    emulated.into_iter().chain(real).map(Arc::new).collect()
-}
-
-fn fresh() -> u64 {
-    RandomState::new().hash_one("inputs")
+fn skip(why: &str) {
+    eprintln!("{why}");
 }
 
 #[test]
 fn the_kernel_becomes_ptx_for_hopper() {
-    match compile(&SOURCE, Architecture { major: 9, minor: 0 }) {
-        Ok(ptx) => assert!(SOURCE.kernels.iter().all(|kernel| ptx.contains(&format!(".entry {kernel}(")))),
-        Err(GpuError::NoCompiler) => eprintln!("skipped: {}", GpuError::NoCompiler),
-        Err(error) => panic!("{error}"),
-    }
+    check_ptx(&[&SOURCE], skip);
 }
 
 fn random_parts(seed: u64, [n_users, n_items, d, n_modules]: [usize; 4]) -> CascadeParts {
@@ -60,10 +47,10 @@ fn stages_give_the_lists_of_the_processor() {
         // Everything is rejected in the first stage.
         &|n| Rejection::Above(vec![f32::NEG_INFINITY; n]),
     ];
-    for gpu in devices() {
+    for gpu in devices(skip) {
         for shape in [[2, 1, 1, 1], [3, 255, 16, 2], [3, 256, 17, 3], [2, 300, 40, 1], [3, 70, 5, 0]] {
             for rule in rules {
-                let seed = fresh();
+                let seed = fresh_seed();
                 let index = CascadeIndex::new(random_parts(seed, shape), rule(shape[3])).unwrap();
                 let on_device = index.on_device(&gpu).unwrap();
                 let users: Vec<UserId> = (0..shape[0] as u32).map(UserId).collect();
@@ -88,7 +75,7 @@ fn stages_give_the_lists_of_the_processor() {
 
 #[test]
 fn shares_stay_on_the_processor_and_say_so() {
-    let Some(gpu) = devices().pop() else { return };
+    let Some(gpu) = devices(skip).pop() else { return };
     let rule = Rejection::Share(RejectionRatios::new(&[0.5]).unwrap());
     let index = CascadeIndex::new(random_parts(1, [1, 9, 4, 1]), rule).unwrap();
     let error = index.on_device(&gpu).unwrap_err().to_string();
@@ -181,7 +168,7 @@ mod learning {
             HdnConfig { temperature: 2.5, row_update: RowUpdate::Lazy, bias: true, ..small() },
             HdnConfig { optimizer: Optimizer::Sgd(Sgd { learning_rate: 0.1, weight_decay: 0.01 }), ..small() },
         ];
-        for gpu in devices() {
+        for gpu in devices(skip) {
             let ops = GpuOps::new(gpu);
             for (at, config) in variants.iter().enumerate() {
                 let on_device = |run: &FitConfig| -> (CascadeIndex, FitReport) {

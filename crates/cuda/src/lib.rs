@@ -8,6 +8,8 @@ mod emulator;
 mod error;
 mod gpu;
 pub mod product;
+#[cfg(feature = "emulator")]
+pub mod testing;
 
 pub use args::Args;
 pub use buffer::{Buffer, Element};

@@ -5,34 +5,21 @@
 #![expect(clippy::unwrap_used, reason = "a failure here is the message")]
 #![expect(clippy::print_stderr, reason = "a skipped test says why")]
 
-use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
-
 use rectify_core::artifact::{ArtifactWriter, Overwrite};
 use rectify_core::rng::Seed;
 use rectify_core::{Index, ItemFilter, ItemId, Retriever, TopK};
-use rectify_cuda::{Architecture, Gpu, GpuError, compile};
+use rectify_cuda::testing::{check_ptx, devices, fresh_seed};
 
 use rectify_forest::device::SOURCE;
 use rectify_forest::{Candidates, ForestIndex, PreferenceShape, SearchConfig, Tree};
 
-fn devices() -> Vec<Arc<Gpu>> {
-    let emulated = Gpu::emulated().inspect_err(|error| eprintln!("skipped on the emulator: {error}"));
-    let real = Gpu::open(0).inspect_err(|error| eprintln!("skipped on a GPU: {error}"));
-    emulated.into_iter().chain(real).map(Arc::new).collect()
-}
-
-fn fresh() -> u64 {
-    RandomState::new().hash_one("inputs")
+fn skip(why: &str) {
+    eprintln!("{why}");
 }
 
 #[test]
 fn the_kernel_becomes_ptx_for_hopper() {
-    match compile(&SOURCE, Architecture { major: 9, minor: 0 }) {
-        Ok(ptx) => assert!(SOURCE.kernels.iter().all(|kernel| ptx.contains(&format!(".entry {kernel}(")))),
-        Err(GpuError::NoCompiler) => eprintln!("skipped: {}", GpuError::NoCompiler),
-        Err(error) => panic!("{error}"),
-    }
+    check_ptx(&[&SOURCE], skip);
 }
 
 fn odd_shape() -> PreferenceShape {
@@ -89,14 +76,14 @@ fn random_forest(seed: u64, n_items: usize, shape: &PreferenceShape, search: Sea
 
 #[test]
 fn beams_give_the_lists_of_the_processor() {
-    for gpu in devices() {
+    for gpu in devices(skip) {
         for (n_items, shape, search) in [
             (1, odd_shape(), SearchConfig::default()),
             (33, odd_shape(), SearchConfig { beam_width: 4, candidates: Candidates::TopK }),
             (300, odd_shape(), SearchConfig { beam_width: 20, candidates: Candidates::Beam }),
             (150, PreferenceShape::default(), SearchConfig { beam_width: 8, candidates: Candidates::TopK }),
         ] {
-            let seed = fresh();
+            let seed = fresh_seed();
             let mut rng = Seed(seed).rng();
             let forest = random_forest(seed, n_items, &shape, search);
             let on_device = forest.on_device(&gpu).unwrap();

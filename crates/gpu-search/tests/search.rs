@@ -3,41 +3,26 @@
 //! Where there is a GPU the tests run on it, and on the emulated one too; elsewhere on the emulated one alone.
 #![expect(clippy::print_stderr, reason = "a skipped test says why")]
 
-use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
-
 use bitvec::vec::BitVec;
 use rectify_core::rng::Seed;
 use rectify_core::{ExactConfig, ExactIndex, ItemFilter, ItemId, QueryError, Retriever, TopK, testing};
-use rectify_cuda::{Architecture, GpuError, compile};
-use rectify_gpu_search::{DeviceExactIndex, Gpu, SOURCES, select_top_k};
+use rectify_cuda::testing::{check_ptx, devices, fresh_seed};
+use rectify_gpu_search::{DeviceExactIndex, SOURCES, select_top_k};
 
-fn devices() -> Vec<Arc<Gpu>> {
-    let emulated = Gpu::emulated().inspect_err(|error| eprintln!("skipped on the emulator: {error}"));
-    let real = Gpu::open(0).inspect_err(|error| eprintln!("skipped on a GPU: {error}"));
-    emulated.into_iter().chain(real).map(Arc::new).collect()
-}
-
-fn fresh() -> u64 {
-    RandomState::new().hash_one("inputs")
+fn skip(why: &str) {
+    eprintln!("{why}");
 }
 
 #[test]
 fn every_kernel_file_becomes_ptx_for_hopper() {
-    for source in SOURCES {
-        match compile(source, Architecture { major: 9, minor: 0 }) {
-            Ok(ptx) => assert!(source.kernels.iter().all(|kernel| ptx.contains(&format!(".entry {kernel}(")))),
-            Err(GpuError::NoCompiler) => return eprintln!("skipped: {}", GpuError::NoCompiler),
-            Err(error) => panic!("{error}"),
-        }
-    }
+    check_ptx(&SOURCES, skip);
 }
 
 #[test]
 fn the_best_of_scores_with_ties_infinities_and_zeros_of_both_signs() {
-    for gpu in devices() {
+    for gpu in devices(skip) {
         for (n_queries, n) in [(1, 1), (3, 31), (2, 32), (2, 33), (1, 255), (2, 4096), (3, 4097), (1, 9000)] {
-            let seed = fresh();
+            let seed = fresh_seed();
             let mut rng = Seed(seed).rng();
             let values = [0.0, -0.0, 1.0, -1.0, f32::INFINITY, f32::NEG_INFINITY, f32::MIN_POSITIVE / 2.0, f32::MAX];
             let few = rng.below(2) == 0;
@@ -72,7 +57,7 @@ fn the_best_of_scores_with_ties_infinities_and_zeros_of_both_signs() {
 
 #[test]
 fn a_score_that_is_no_number_is_refused_at_its_item() {
-    for gpu in devices() {
+    for gpu in devices(skip) {
         let mut scores = vec![1.0; 2 * 300];
         scores[300 + 271] = f32::NAN;
         scores[300 + 123] = f32::NAN;
@@ -86,9 +71,9 @@ fn a_score_that_is_no_number_is_refused_at_its_item() {
 
 #[test]
 fn exact_search_gives_the_ids_and_bits_of_the_processor() {
-    for gpu in devices() {
+    for gpu in devices(skip) {
         for (n, dim) in [(1, 1), (63, 16), (64, 17), (65, 64), (700, 33)] {
-            let seed = fresh();
+            let seed = fresh_seed();
             let mut rng = Seed(seed).rng();
             let mut rows: Vec<f32> = (0..n * dim).map(|_| rng.normal() as f32).collect();
             // Equal rows tie.
@@ -109,7 +94,7 @@ fn exact_search_gives_the_ids_and_bits_of_the_processor() {
 
 #[test]
 fn a_search_on_a_device_keeps_the_promises_of_a_retriever() {
-    for gpu in devices() {
+    for gpu in devices(skip) {
         let mut rng = Seed(5).rng();
         let rows: Vec<f32> = (0..40 * 6).map(|_| rng.normal() as f32).collect();
         let index = ExactIndex::build(rows, 6, &ExactConfig::default()).unwrap();

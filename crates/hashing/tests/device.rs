@@ -4,39 +4,26 @@
 #![cfg(feature = "cuda")]
 #![expect(clippy::print_stderr, reason = "a skipped test says why")]
 
-use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
-
 use rectify_core::rng::Seed;
 use rectify_core::{ItemFilter, ItemId, Retriever, TopK};
-use rectify_cuda::{Architecture, Gpu, GpuError, compile};
+use rectify_cuda::testing::{check_ptx, devices, fresh_seed};
 use rectify_hashing::device::SOURCE;
 use rectify_hashing::{BinaryCodes, HammingIndex};
 
-fn devices() -> Vec<Arc<Gpu>> {
-    let emulated = Gpu::emulated().inspect_err(|error| eprintln!("skipped on the emulator: {error}"));
-    let real = Gpu::open(0).inspect_err(|error| eprintln!("skipped on a GPU: {error}"));
-    emulated.into_iter().chain(real).map(Arc::new).collect()
-}
-
-fn fresh() -> u64 {
-    RandomState::new().hash_one("inputs")
+fn skip(why: &str) {
+    eprintln!("{why}");
 }
 
 #[test]
 fn the_kernel_becomes_ptx_for_hopper() {
-    match compile(&SOURCE, Architecture { major: 9, minor: 0 }) {
-        Ok(ptx) => assert!(SOURCE.kernels.iter().all(|kernel| ptx.contains(&format!(".entry {kernel}(")))),
-        Err(GpuError::NoCompiler) => eprintln!("skipped: {}", GpuError::NoCompiler),
-        Err(error) => panic!("{error}"),
-    }
+    check_ptx(&[&SOURCE], skip);
 }
 
 #[test]
 fn bits_give_the_lists_of_the_processor() {
-    for gpu in devices() {
+    for gpu in devices(skip) {
         for (n, bits) in [(1, 1), (255, 8), (256, 31), (257, 64), (600, 65), (900, 192), (70, 1000)] {
-            let seed = fresh();
+            let seed = fresh_seed();
             let mut rng = Seed(seed).rng();
             let mut codes = |n: usize| {
                 let signs: Vec<f32> = (0..n * bits).map(|_| rng.unit_f32() - 0.5).collect();

@@ -4,40 +4,27 @@
 #![cfg(feature = "cuda")]
 #![expect(clippy::print_stderr, reason = "a skipped test says why")]
 
-use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
-
 use rectify_core::rng::Seed;
 use rectify_core::{ItemFilter, ItemId, Retriever, TopK};
-use rectify_cuda::{Architecture, Gpu, GpuError, compile};
+use rectify_cuda::testing::{check_ptx, devices, fresh_seed};
 use rectify_quantize::device::SOURCE;
 use rectify_quantize::{CodeIndex, CodeShape, Composition};
 
-fn devices() -> Vec<Arc<Gpu>> {
-    let emulated = Gpu::emulated().inspect_err(|error| eprintln!("skipped on the emulator: {error}"));
-    let real = Gpu::open(0).inspect_err(|error| eprintln!("skipped on a GPU: {error}"));
-    emulated.into_iter().chain(real).map(Arc::new).collect()
-}
-
-fn fresh() -> u64 {
-    RandomState::new().hash_one("inputs")
+fn skip(why: &str) {
+    eprintln!("{why}");
 }
 
 #[test]
 fn the_kernel_becomes_ptx_for_hopper() {
-    match compile(&SOURCE, Architecture { major: 9, minor: 0 }) {
-        Ok(ptx) => assert!(SOURCE.kernels.iter().all(|kernel| ptx.contains(&format!(".entry {kernel}(")))),
-        Err(GpuError::NoCompiler) => eprintln!("skipped: {}", GpuError::NoCompiler),
-        Err(error) => panic!("{error}"),
-    }
+    check_ptx(&[&SOURCE], skip);
 }
 
 #[test]
 fn codes_give_the_lists_of_the_processor() {
-    for gpu in devices() {
+    for gpu in devices(skip) {
         for (n, b, w) in [(1, 1, 2), (63, 4, 256), (64, 5, 16), (65, 9, 8), (2048, 3, 64), (2500, 40, 256)] {
             for composition in [Composition::Sum, Composition::Product] {
-                let seed = fresh();
+                let seed = fresh_seed();
                 let mut rng = Seed(seed).rng();
                 let shape = CodeShape { embedding_dim: 2 * b, n_codebooks: b, n_codewords: w, composition };
                 let codebooks: Vec<f32> = (0..b * w * shape.codeword_dim()).map(|_| rng.normal() as f32).collect();
@@ -88,7 +75,7 @@ fn light_rec_learns_as_on_the_processor() {
         optimizer: Optimizer::adam(0.003),
         ..LightRecConfig::default()
     };
-    for gpu in devices() {
+    for gpu in devices(skip) {
         let ops = GpuOps::new(gpu);
         for distillation in [Distillation::InnerProduct { weight: 0.3 }, Distillation::None] {
             let config = config(distillation);

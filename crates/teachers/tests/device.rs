@@ -8,7 +8,7 @@
 
 use rectify_core::rng::Seed;
 use rectify_core::{Scorer, UserId};
-use rectify_cuda::Gpu;
+use rectify_cuda::testing;
 use rectify_data::Interactions;
 use rectify_teachers::gcn_cf::{self, GcnCfConfig};
 use rectify_teachers::mf::{self, MfConfig, MfLoss};
@@ -19,9 +19,7 @@ use rectify_tensor::train::{Checkpoint, FitConfig, FitReport, Silent};
 use rectify_tensor::{Adagrad, Optimizer, RowUpdate, Sgd};
 
 fn devices() -> Vec<GpuOps> {
-    let emulated = Gpu::emulated().inspect_err(|error| eprintln!("skipped on the emulator: {error}"));
-    let real = Gpu::open(0).inspect_err(|error| eprintln!("skipped on a GPU: {error}"));
-    emulated.into_iter().chain(real).map(GpuOps::new).collect()
+    testing::devices(|why| eprintln!("{why}")).into_iter().map(GpuOps::new).collect()
 }
 
 /// Users and items in four groups that like each other.

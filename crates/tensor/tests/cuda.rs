@@ -4,13 +4,9 @@
 //! the largest value, since sums run in another order.
 #![expect(clippy::print_stderr, reason = "a skipped test says why")]
 
-use std::hash::{BuildHasher, RandomState};
-
 use rectify_core::rng::{Rng, Seed};
-use rectify_tensor::cuda::{
-    Architecture, DeviceCsr, DeviceLabelled, DevicePairs, DeviceParam, Gpu, GpuError, GpuOps, PairWidths, Rule,
-    SOURCES, compile,
-};
+use rectify_cuda::testing;
+use rectify_tensor::cuda::{DeviceCsr, DeviceLabelled, DevicePairs, DeviceParam, GpuOps, PairWidths, Rule, SOURCES};
 use rectify_tensor::kernels::{self, Activation, Labelled, Op, Pairs};
 use rectify_tensor::{Adagrad, Adam, Csr, DenseParam, Optimizer, RowTable, RowUpdate, Sgd};
 
@@ -22,7 +18,7 @@ struct Inputs {
 
 impl Inputs {
     fn fresh() -> Self {
-        let seed = RandomState::new().hash_one("inputs");
+        let seed = testing::fresh_seed();
         Self { rng: Seed(seed).at(0, 0), seed }
     }
 
@@ -50,11 +46,13 @@ impl Inputs {
     }
 }
 
+fn skip(why: &str) {
+    eprintln!("{why}");
+}
+
 /// The devices that are there.
 fn devices() -> Vec<GpuOps> {
-    let emulated = Gpu::emulated().inspect_err(|error| eprintln!("skipped on the emulator: {error}"));
-    let real = Gpu::open(0).inspect_err(|error| eprintln!("skipped on a GPU: {error}"));
-    emulated.into_iter().chain(real).map(GpuOps::new).collect()
+    testing::devices(skip).into_iter().map(GpuOps::new).collect()
 }
 
 /// Row counts and widths around the edges of warps and blocks.
@@ -62,17 +60,7 @@ const SHAPES: [(usize, usize); 6] = [(1, 1), (7, 31), (8, 32), (9, 33), (40, 64)
 
 #[test]
 fn every_kernel_file_becomes_ptx_for_hopper() {
-    for source in SOURCES {
-        match compile(source, Architecture { major: 9, minor: 0 }) {
-            Ok(ptx) => {
-                for kernel in source.kernels {
-                    assert!(ptx.contains(&format!(".entry {kernel}(")), "{}.cu has no kernel {kernel}", source.name);
-                }
-            }
-            Err(GpuError::NoCompiler) => return eprintln!("skipped: {}", GpuError::NoCompiler),
-            Err(error) => panic!("{error}"),
-        }
-    }
+    testing::check_ptx(&SOURCES, skip);
 }
 
 #[test]
