@@ -152,7 +152,13 @@ impl HdnConfig {
 
     /// The ratios, checked.
     pub(crate) fn ratios(&self) -> Result<RejectionRatios, ConfigError> {
-        RejectionRatios::new(&self.rejection_ratios).map_err(ConfigError::Ratios)
+        let expected = "numbers that rise strictly, all above 0 and below 1";
+        let got = format!("{:?}", self.rejection_ratios);
+        RejectionRatios::new(&self.rejection_ratios).map_err(|_| ConfigError::Range {
+            field: "rejection_ratios",
+            expected,
+            got,
+        })
     }
 
     /// The rule of what is served; settings are valid.

@@ -1,45 +1,11 @@
-//! What can be wrong with a configuration, and what can stop a fit.
+//! What can stop a fit.
 
 use rectify_core::QueryError;
 use rectify_data::samplers::SamplerError;
-use rectify_tensor::OptimizerError;
+use rectify_tensor::ConfigError;
 use rectify_tensor::train::TrainError;
 
 use crate::CascadeError;
-
-/// A setting that a cascade cannot be trained with.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// A value outside its range.
-    #[error("{field} is {got}, expected {expected}")]
-    Range {
-        /// The field.
-        field: &'static str,
-        /// The range it must lie in.
-        expected: &'static str,
-        /// The value found.
-        got: String,
-    },
-    /// Ratios that do not rise within (0, 1).
-    #[error(transparent)]
-    Ratios(CascadeError),
-    /// A setting of the optimiser.
-    #[error(transparent)]
-    Optimizer(#[from] OptimizerError),
-}
-
-impl ConfigError {
-    /// Fails unless `holds`.
-    pub(crate) fn check(
-        holds: bool,
-        field: &'static str,
-        expected: &'static str,
-        got: impl std::fmt::Display,
-    ) -> Result<(), Self> {
-        if holds { Ok(()) } else { Err(Self::Range { field, expected, got: got.to_string() }) }
-    }
-}
 
 /// Why a cascade could not be learned.
 #[derive(Debug, thiserror::Error)]

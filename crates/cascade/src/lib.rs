@@ -33,12 +33,14 @@ pub use cost::Cost;
 pub use device::{DeviceCascade, DeviceCascadeIndex};
 pub use error::CascadeError;
 #[cfg(feature = "train")]
-pub use fit_error::{ConfigError, FitError};
+pub use fit_error::FitError;
 pub use index::{CascadeIndex, REJECTED, Rejection};
 #[cfg(feature = "train")]
 pub use loss::{decision_hinge, score_gaussian};
 pub use network::{CascadeParts, ModuleParts};
 pub use ratios::RejectionRatios;
+#[cfg(feature = "train")]
+pub use rectify_tensor::ConfigError;
 #[cfg(feature = "train")]
 pub use thresholds::Thresholds;
 #[cfg(all(feature = "train", feature = "cuda"))]

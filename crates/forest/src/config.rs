@@ -3,6 +3,7 @@
 use rectify_tensor::{Optimizer, RowUpdate};
 use serde::{Deserialize, Serialize};
 
+use crate::model::WIDEST;
 use crate::{ConfigError, PreferenceShape};
 
 /// What the preference model is trained on.
@@ -73,14 +74,10 @@ impl PreferenceConfig {
     /// # Errors
     /// The first one out of its range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.shape.validate()?;
-        let at_least_1 = |field, got: usize| {
-            if got >= 1 {
-                Ok(())
-            } else {
-                Err(ConfigError::Range { field, expected: "at least 1", got: got.to_string() })
-            }
-        };
+        for (field, got) in self.shape.sizes() {
+            ConfigError::check((1..=WIDEST).contains(&got), field, "1 to 65536", got)?;
+        }
+        let at_least_1 = |field, got: usize| ConfigError::check(got >= 1, field, "at least 1", got);
         at_least_1("number of n_negatives", self.n_negatives.len())?;
         self.n_negatives.iter().try_for_each(|&m| at_least_1("n_negatives", m as usize))?;
         at_least_1("min_history", self.min_history)?;

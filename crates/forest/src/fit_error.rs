@@ -1,31 +1,9 @@
-//! What can be wrong with settings, and what can stop learning.
+//! What can stop learning.
 
-use rectify_tensor::OptimizerError;
+use rectify_tensor::ConfigError;
 use rectify_tensor::train::TrainError;
 
 use crate::{ForestError, HistoryError, NetworkError, TreeError};
-
-/// Settings that nothing can be learned with.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// A setting outside its range.
-    #[error("{field} is {got}, expected {expected}")]
-    Range {
-        /// The setting.
-        field: &'static str,
-        /// Its range.
-        expected: &'static str,
-        /// The value found.
-        got: String,
-    },
-    /// A size of the model.
-    #[error(transparent)]
-    Shape(#[from] NetworkError),
-    /// A setting of the optimiser.
-    #[error(transparent)]
-    Optimizer(#[from] OptimizerError),
-}
 
 /// Why a tree or a model could not be learned.
 #[derive(Debug, thiserror::Error)]

@@ -48,9 +48,7 @@ impl ForestConfig {
         self.model.validate()?;
         self.rule.validate()?;
         for (field, got) in [("n_trees", self.n_trees), ("later_epochs", self.later_epochs as usize)] {
-            if got == 0 {
-                return Err(ConfigError::Range { field, expected: "at least 1", got: got.to_string() });
-            }
+            ConfigError::check(got >= 1, field, "at least 1", got)?;
         }
         Ok(())
     }

@@ -29,7 +29,7 @@ pub use config::{Objective, PreferenceConfig};
 pub use device::DeviceForestIndex;
 pub use error::{ForestError, HistoryError, NetworkError, TreeError};
 #[cfg(feature = "train")]
-pub use fit_error::{ConfigError, FitError};
+pub use fit_error::FitError;
 #[cfg(feature = "train")]
 pub use forest::{ForestConfig, fit_forest};
 pub use histories::{ForUsers, Histories};
@@ -39,6 +39,8 @@ pub use layout::Layout;
 pub use learn::{Assignment, TreeRule, learn_tree};
 pub use model::{Network, PreferenceShape};
 pub use pair::TreeModel;
+#[cfg(feature = "train")]
+pub use rectify_tensor::ConfigError;
 #[cfg(feature = "train")]
 pub use start::InitialTree;
 #[cfg(feature = "train")]

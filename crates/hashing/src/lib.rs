@@ -42,8 +42,10 @@ pub use factors::{BinaryFactors, Origin};
 pub use feedback::Feedback;
 pub use index::HammingIndex;
 pub use multi_index::MultiIndex;
+#[cfg(feature = "train")]
+pub use rectify_tensor::ModelConfigError as ConfigError;
 pub use rerank::{RerankError, RerankIndex};
 #[cfg(feature = "train")]
-pub use training::{ConfigError, FitError, Validate};
+pub use training::{FitError, Validate};
 #[cfg(feature = "train")]
 pub use vectors::Centre;

@@ -3,7 +3,7 @@
 use rectify_core::QueryError;
 use rectify_data::Interactions;
 use rectify_data::samplers::SamplerError;
-use rectify_tensor::OptimizerError;
+use rectify_tensor::ModelConfigError as ConfigError;
 use rectify_tensor::train::TrainError;
 use serde::Serialize;
 
@@ -11,45 +11,6 @@ use crate::{BinaryCodes, BinaryFactors, CodesError, Origin};
 
 /// Measures codes on held-out data; higher is better. Its errors come back inside [`TrainError::Model`].
 pub type Validate<'a> = &'a mut dyn FnMut(&BinaryFactors) -> Result<f64, Box<dyn std::error::Error + Send + Sync>>;
-
-/// A setting that a method cannot be trained with.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// A value outside its range.
-    #[error("{model}: {field} is {got}, expected {expected}")]
-    Range {
-        /// The method whose setting it is.
-        model: &'static str,
-        /// The setting.
-        field: &'static str,
-        /// The range it must lie in.
-        expected: &'static str,
-        /// The value found.
-        got: String,
-    },
-    /// A setting of the optimiser.
-    #[error("{model}: {source}")]
-    Optimizer {
-        /// The method whose setting it is.
-        model: &'static str,
-        /// Which setting.
-        source: OptimizerError,
-    },
-}
-
-impl ConfigError {
-    /// Fails unless `holds`.
-    pub(crate) fn check(
-        holds: bool,
-        model: &'static str,
-        field: &'static str,
-        expected: &'static str,
-        got: impl std::fmt::Display,
-    ) -> Result<(), Self> {
-        if holds { Ok(()) } else { Err(Self::Range { model, field, expected, got: got.to_string() }) }
-    }
-}
 
 /// Why codes could not be learned.
 #[derive(Debug, thiserror::Error)]

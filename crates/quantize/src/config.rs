@@ -174,7 +174,7 @@ impl LightRecConfig {
     /// # Errors
     /// The first field out of its range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.shape(1).check().map_err(|error| ConfigError {
+        self.shape(1).check().map_err(|error| ConfigError::Range {
             field: if self.n_codebooks == 0 { "n_codebooks" } else { "n_codewords" },
             expected: "at least 1 codebook, of a power of two from 2 to 256 codewords",
             got: error.to_string(),
@@ -205,11 +205,7 @@ impl LightRecConfig {
         }
         let bias_has_form = !self.codeword_bias || self.similarity == Similarity::Bilinear;
         ConfigError::check(bias_has_form, "codeword_bias", "false unless the similarity is bilinear", true)?;
-        self.optimizer.validate().map_err(|error| ConfigError {
-            field: "optimizer",
-            expected: "settings in range",
-            got: error.to_string(),
-        })
+        Ok(self.optimizer.validate()?)
     }
 
     /// Codes and codebooks of items that are `dim` wide.

@@ -1,34 +1,11 @@
-//! What can be wrong with a configuration, and what can stop a fit.
+//! What can stop a fit.
 
 use rectify_core::QueryError;
 use rectify_data::samplers::SamplerError;
+use rectify_tensor::ConfigError;
 use rectify_tensor::train::TrainError;
 
 use crate::CodesError;
-
-/// A setting that codes cannot be learned with.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field} is {got}, expected {expected}")]
-pub struct ConfigError {
-    /// The field.
-    pub field: &'static str,
-    /// The range it must lie in.
-    pub expected: &'static str,
-    /// The value found.
-    pub got: String,
-}
-
-impl ConfigError {
-    /// Fails unless `holds`.
-    pub(crate) fn check(
-        holds: bool,
-        field: &'static str,
-        expected: &'static str,
-        got: impl std::fmt::Display,
-    ) -> Result<(), Self> {
-        if holds { Ok(()) } else { Err(Self { field, expected, got: got.to_string() }) }
-    }
-}
 
 /// Why codes could not be learned.
 #[derive(Debug, thiserror::Error)]

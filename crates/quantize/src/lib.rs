@@ -39,13 +39,15 @@ pub use config::{Distillation, LightRecConfig, Recurrence, Similarity};
 pub use device::{DeviceCodeIndex, DeviceCodes};
 pub use error::CodesError;
 #[cfg(feature = "train")]
-pub use fit_error::{ConfigError, FitError};
+pub use fit_error::FitError;
 pub use index::CodeIndex;
 pub use inverted::InvertedIndex;
 #[cfg(feature = "train")]
 pub use product::{OpqConfig, Rotation, optimised_product_quantiser, product_quantiser};
 #[cfg(feature = "train")]
 pub use quantiser::QuantiserConfig;
+#[cfg(feature = "train")]
+pub use rectify_tensor::ConfigError;
 #[cfg(feature = "train")]
 pub use residual::residual_quantiser;
 #[cfg(feature = "train")]

@@ -7,5 +7,5 @@ use crate::ConfigError;
 
 /// The rule of a model's settings, if devices know it.
 pub(crate) fn rule(model: &'static str, optimizer: &Optimizer) -> Result<Rule, ConfigError> {
-    Rule::try_from(*optimizer).map_err(|source| ConfigError::Optimizer { model, source })
+    Rule::try_from(*optimizer).map_err(|error| ConfigError::of(model, error))
 }

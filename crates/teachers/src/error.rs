@@ -1,49 +1,10 @@
-//! What can be wrong with a configuration, and what can stop a fit.
+//! What can stop a fit.
 
 use rectify_core::UserId;
 use rectify_data::Interactions;
 use rectify_data::samplers::SamplerError;
-use rectify_tensor::OptimizerError;
+use rectify_tensor::ModelConfigError as ConfigError;
 use rectify_tensor::train::{BoxError, TrainError};
-
-/// A hyper-parameter that a model cannot be trained with.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// A value outside its range.
-    #[error("{model}: {field} is {got}, expected {expected}")]
-    Range {
-        /// The model whose configuration it is.
-        model: &'static str,
-        /// The field.
-        field: &'static str,
-        /// The range it must lie in.
-        expected: &'static str,
-        /// The value found.
-        got: String,
-    },
-    /// A setting of the optimiser.
-    #[error("{model}: {source}")]
-    Optimizer {
-        /// The model whose configuration it is.
-        model: &'static str,
-        /// Which setting.
-        source: OptimizerError,
-    },
-}
-
-impl ConfigError {
-    /// Fails unless `holds`.
-    pub(crate) fn check(
-        holds: bool,
-        model: &'static str,
-        field: &'static str,
-        expected: &'static str,
-        got: impl std::fmt::Display,
-    ) -> Result<(), Self> {
-        if holds { Ok(()) } else { Err(Self::Range { model, field, expected, got: got.to_string() }) }
-    }
-}
 
 /// Why a model could not be fitted.
 #[derive(Debug, thiserror::Error)]

@@ -28,8 +28,9 @@ mod training;
 mod triples;
 
 pub use ease::{Ease, EaseConfig};
-pub use error::{ConfigError, FitError};
+pub use error::FitError;
 pub use factors::{Factors, Origin};
 pub use item_cf::{ItemCf, ItemCfConfig, Similarity};
 pub use pop_rank::PopRank;
+pub use rectify_tensor::ModelConfigError as ConfigError;
 pub use training::{Reduction, Validate};

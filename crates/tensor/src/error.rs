@@ -24,6 +24,72 @@ pub enum OptimizerError {
     },
 }
 
+/// Settings that nothing can be trained with.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A value outside its range.
+    #[error("{field} is {got}, expected {expected}")]
+    Range {
+        /// The setting.
+        field: &'static str,
+        /// The range it must lie in.
+        expected: &'static str,
+        /// The value found.
+        got: String,
+    },
+    /// A setting of the optimiser.
+    #[error(transparent)]
+    Optimizer(#[from] OptimizerError),
+}
+
+impl ConfigError {
+    /// Fails unless `holds`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Range`].
+    pub fn check(
+        holds: bool,
+        field: &'static str,
+        expected: &'static str,
+        got: impl std::fmt::Display,
+    ) -> Result<(), Self> {
+        if holds { Ok(()) } else { Err(Self::Range { field, expected, got: got.to_string() }) }
+    }
+}
+
+/// [`ConfigError`] of one of several models.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{model}: {source}")]
+pub struct ModelConfigError {
+    /// The model whose settings they are.
+    pub model: &'static str,
+    /// What is wrong with them.
+    pub source: ConfigError,
+}
+
+impl ModelConfigError {
+    /// With the model's name before it.
+    #[must_use]
+    pub fn of(model: &'static str, source: impl Into<ConfigError>) -> Self {
+        Self { model, source: source.into() }
+    }
+
+    /// Fails unless `holds`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Range`].
+    pub fn check(
+        holds: bool,
+        model: &'static str,
+        field: &'static str,
+        expected: &'static str,
+        got: impl std::fmt::Display,
+    ) -> Result<(), Self> {
+        ConfigError::check(holds, field, expected, got).map_err(|source| Self { model, source })
+    }
+}
+
 /// Parameters on disk that do not fit the model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -34,7 +34,7 @@ pub use csr::Csr;
 pub use dense::DenseParam;
 pub use device::{Device, DeviceError};
 pub use distinct::DistinctRows;
-pub use error::{CsrError, OptimizerError, ParamError};
+pub use error::{ConfigError, CsrError, ModelConfigError, OptimizerError, ParamError};
 pub use graph::{Batch, Graph, GraphError, constant, variable};
 pub use init::Init;
 pub use optimizer::{Adagrad, Adam, Optimizer, Sgd};

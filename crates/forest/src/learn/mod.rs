@@ -80,13 +80,8 @@ impl TreeRule {
         else {
             return Ok(());
         };
-        if !(1..=16).contains(&level_gap) {
-            return Err(ConfigError::Range { field: "level_gap", expected: "1 to 16", got: level_gap.to_string() });
-        }
-        if samples_per_item == Some(0) {
-            return Err(ConfigError::Range { field: "samples_per_item", expected: "at least 1", got: "0".into() });
-        }
-        Ok(())
+        ConfigError::check((1..=16).contains(&level_gap), "level_gap", "1 to 16", level_gap)?;
+        ConfigError::check(samples_per_item != Some(0), "samples_per_item", "at least 1", 0)
     }
 }
 

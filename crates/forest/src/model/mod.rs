@@ -50,7 +50,7 @@ impl Default for PreferenceShape {
 }
 
 /// Widths beyond this are a mistake rather than a model, and their products could overflow.
-const WIDEST: usize = 1 << 16;
+pub(crate) const WIDEST: usize = 1 << 16;
 
 impl PreferenceShape {
     /// Checks every size.
@@ -58,15 +58,22 @@ impl PreferenceShape {
     /// # Errors
     /// The first one out of its range.
     pub fn validate(&self) -> Result<(), NetworkError> {
-        let check = |field, got: usize| {
-            if (1..=WIDEST).contains(&got) { Ok(()) } else { Err(NetworkError::Size { field, got, most: WIDEST }) }
-        };
-        check("embedding_dim", self.embedding_dim)?;
-        check("attention_dim", self.attention_dim)?;
-        check("number of windows", self.windows.len())?;
-        check("number of layers", self.layers.len())?;
-        self.windows.iter().try_for_each(|&size| check("window", size))?;
-        self.layers.iter().try_for_each(|&width| check("layer", width))
+        match self.sizes().find(|(_, got)| !(1..=WIDEST).contains(got)) {
+            Some((field, got)) => Err(NetworkError::Size { field, got, most: WIDEST }),
+            None => Ok(()),
+        }
+    }
+
+    /// Every size, each at least 1 and at most [`WIDEST`].
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        let one = [
+            ("embedding_dim", self.embedding_dim),
+            ("attention_dim", self.attention_dim),
+            ("number of windows", self.windows.len()),
+            ("number of layers", self.layers.len()),
+        ];
+        let windows = self.windows.iter().map(|size| ("window", *size));
+        one.into_iter().chain(windows).chain(self.layers.iter().map(|width| ("layer", *width)))
     }
 
     /// Items of a history that the model reads (`M`); older ones are left out.

@@ -118,6 +118,6 @@ impl BinCfConfig {
             positive("start.std", std)?;
         }
         ConfigError::check(self.batch_users >= 1, model, "batch_users", "at least 1", self.batch_users)?;
-        self.optimizer.validate().map_err(|source| ConfigError::Optimizer { model, source })
+        self.optimizer.validate().map_err(|error| ConfigError::of(model, error))
     }
 }

@@ -60,14 +60,14 @@ fn settings(config: &LightRecConfig) -> Result<(Rule, Option<f64>), ConfigError>
         Distillation::InnerProduct { weight } => Some(weight),
         Distillation::Euclidean { .. } | Distillation::RankedInnerProduct { .. } => {
             let expected = "none or inner-product on a device";
-            return Err(ConfigError { field: "distillation", expected, got: format!("{:?}", config.distillation) });
+            return Err(ConfigError::Range {
+                field: "distillation",
+                expected,
+                got: format!("{:?}", config.distillation),
+            });
         }
     };
-    let rule = Rule::try_from(config.optimizer).map_err(|error| {
-        let expected = "adam or sgd on a device";
-        ConfigError { field: "optimizer", expected, got: error.to_string() }
-    })?;
-    Ok((rule, hint))
+    Ok((Rule::try_from(config.optimizer)?, hint))
 }
 
 struct OnDevice<'a> {

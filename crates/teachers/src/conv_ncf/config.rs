@@ -83,6 +83,6 @@ impl ConvNcfConfig {
         }
         let std = self.init_std;
         check(std > 0.0 && std.is_finite(), "init_std", "a finite number above 0", &std)?;
-        self.optimizer.validate().map_err(|source| ConfigError::Optimizer { model: MODEL, source })
+        self.optimizer.validate().map_err(|error| ConfigError::of(MODEL, error))
     }
 }

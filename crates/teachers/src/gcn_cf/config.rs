@@ -57,6 +57,6 @@ impl GcnCfConfig {
         check(self.init_mean.is_finite(), "init_mean", "a finite number", &self.init_mean)?;
         check(self.init_std > 0.0 && self.init_std.is_finite(), "init_std", "a finite number above 0", &self.init_std)?;
         check(not_negative(self.cross_std), "cross_std", "a finite number of at least 0", &self.cross_std)?;
-        self.optimizer.validate().map_err(|source| ConfigError::Optimizer { model: super::MODEL, source })
+        self.optimizer.validate().map_err(|error| ConfigError::of(super::MODEL, error))
     }
 }

@@ -99,7 +99,7 @@ impl MfConfig {
         ConfigError::check(l2 >= 0.0 && l2.is_finite(), model, "l2", "a finite number of at least 0", l2)?;
         let std = self.init_std;
         ConfigError::check(std > 0.0 && std.is_finite(), model, "init_std", "a finite number above 0", std)?;
-        self.optimizer.validate().map_err(|source| ConfigError::Optimizer { model, source })
+        self.optimizer.validate().map_err(|error| ConfigError::of(model, error))
     }
 }
 

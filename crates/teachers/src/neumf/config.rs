@@ -130,6 +130,6 @@ impl NeuMfConfig {
         check((1..=1 << 24).contains(&self.batch_size), "batch_size", "in 1..=16777216", &self.batch_size)?;
         let std = self.init_std;
         check(std > 0.0 && std.is_finite(), "init_std", "a finite number above 0", &std)?;
-        self.optimizer.validate().map_err(|source| ConfigError::Optimizer { model, source })
+        self.optimizer.validate().map_err(|error| ConfigError::of(model, error))
     }
 }

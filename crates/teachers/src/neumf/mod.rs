@@ -193,11 +193,9 @@ impl<'a, 'g> Training<'a, 'g> {
         let [user_table, item_table] = self.params.rows_mut([self.keys.users, self.keys.items]);
         let dim = ours.embedding_dim();
         let shapes = [(user_table.n_rows(), users.len() / dim), (item_table.n_rows(), items.len() / dim)];
-        if let Some((expected, got)) = shapes.into_iter().find(|(a, b)| a != b) {
-            let got = format!("a model of {got} rows where the data has {expected}");
-            return Err(
-                ConfigError::Range { model, field: "start", expected: "users and items of the data", got }.into()
-            );
+        for (expected, got) in shapes {
+            let what = format!("a model of {got} rows where the data has {expected}");
+            ConfigError::check(expected == got, model, "start", "users and items of the data", what)?;
         }
         user_table.values_mut().copy_from_slice(users);
         item_table.values_mut().copy_from_slice(items);

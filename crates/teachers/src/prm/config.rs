@@ -57,6 +57,6 @@ impl PrmConfig {
         check(whole, "width", "in 1..=4096 and a multiple of n_heads", &self.width)?;
         check((0.0..1.0).contains(&self.dropout), "dropout", "at least 0 and below 1", &self.dropout)?;
         check((1..=1 << 16).contains(&self.batch_size), "batch_size", "in 1..=65536", &self.batch_size)?;
-        self.optimizer.validate().map_err(|source| ConfigError::Optimizer { model: MODEL, source })
+        self.optimizer.validate().map_err(|error| ConfigError::of(MODEL, error))
     }
 }

@@ -55,6 +55,6 @@ impl SpectralCfConfig {
         check(self.l2 >= 0.0 && self.l2.is_finite(), "l2", "a finite number of at least 0", &self.l2)?;
         check(self.init_mean.is_finite(), "init_mean", "a finite number", &self.init_mean)?;
         check(self.init_std > 0.0 && self.init_std.is_finite(), "init_std", "a finite number above 0", &self.init_std)?;
-        self.optimizer.validate().map_err(|source| ConfigError::Optimizer { model: super::MODEL, source })
+        self.optimizer.validate().map_err(|error| ConfigError::of(super::MODEL, error))
     }
 }

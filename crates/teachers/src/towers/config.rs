@@ -106,6 +106,6 @@ impl TowersConfig {
         let fits = each.and_then(|n| n.checked_mul(self.batch_size)).is_some_and(|n| u32::try_from(n).is_ok());
         check(fits, "batch_size", "fewer than 2^32 items with negatives and histories", &self.batch_size)?;
         check(self.init_std > 0.0 && self.init_std.is_finite(), "init_std", "a finite number above 0", &self.init_std)?;
-        self.optimizer.validate().map_err(|source| ConfigError::Optimizer { model: self.model(), source })
+        self.optimizer.validate().map_err(|error| ConfigError::of(self.model(), error))
     }
 }
