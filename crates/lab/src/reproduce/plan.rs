@@ -136,7 +136,9 @@ impl Experiment {
 ///
 /// Tables of another `rule` (an optimiser's name) have other fields, so they are replaced too.
 pub(crate) fn merge(base: &mut Settings, over: &Settings) {
-    let same_rule = |a: &Settings, b: &Settings| b.get("rule").is_none_or(|rule| a.get("rule") == Some(rule));
+    // A rule is a name; a table of settings may be called so too.
+    let rule = |settings: &Settings| settings.get("rule").and_then(Value::as_str).map(str::to_owned);
+    let same_rule = |a: &Settings, b: &Settings| rule(b).is_none_or(|name| rule(a) == Some(name));
     for (key, value) in over {
         match (base.get_mut(key), value) {
             (Some(Value::Object(inner)), Value::Object(value)) if same_rule(inner, value) => merge(inner, value),

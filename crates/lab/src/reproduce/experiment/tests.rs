@@ -123,3 +123,21 @@ fn an_unknown_model_on_the_command_line_is_refused_with_a_suggestion() -> Result
     assert!(error.is_err_and(|text| text.contains("did you mean 'mf-bpr'")));
     Ok(())
 }
+
+#[test]
+fn every_profile_of_every_experiment_has_settings_that_its_models_take() -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../xtask/experiments");
+    let mut plans = 0;
+    for (_, path) in files(&folder)? {
+        let experiment = Experiment::read(&path)?;
+        let named = experiment.datasets.keys().map(String::as_str);
+        for dataset in named.chain(["synthetic"]) {
+            for profile in Profile::value_variants() {
+                crate::reproduce::runner::check(&experiment.plan(dataset, profile.name(), &[])?)?;
+                plans += 1;
+            }
+        }
+    }
+    assert!(plans > 40, "{plans}");
+    Ok(())
+}
