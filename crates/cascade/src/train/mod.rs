@@ -3,6 +3,7 @@
 #[cfg(feature = "cuda")]
 mod device;
 mod pass;
+mod remembered;
 mod targets;
 
 #[cfg(feature = "cuda")]
@@ -25,7 +26,8 @@ pub type Validate<'a> = &'a mut dyn FnMut(&CascadeIndex) -> Result<f64, Box<dyn 
 /// Learns a hierarchical decision network (HDN, Chen and Pan), an ablation of it, or an MF student, as `config` says.
 ///
 /// The teacher is any black box that scores: before the first epoch it is asked for every user's cut ([`Thresholds`](crate::Thresholds)), and in
-/// each epoch for the scores of the pairs drawn, positives and negatives. An epoch visits every interaction with
+/// each epoch for the scores of the pairs drawn, positives and negatives. Up to 2²⁵ scores, of all users and items, are asked for once
+/// and kept (128 MiB). An epoch visits every interaction with
 /// `n_negatives` drawn items once, in a fresh order; every module learns from every pair. `run` says how many epochs (the paper: 50,
 /// the last one kept) and where to checkpoint; `validate` gets the served cascade after an epoch. The loss reported is the mean
 /// of a pair. Gradients are closed-form. The same seed gives the same bits on any number of threads, and after a resume.
@@ -124,7 +126,7 @@ impl<'a> Training<'a> {
         seed: Seed,
     ) -> Result<Self, FitError> {
         config.validate()?;
-        let samples = Samples::new(data, teacher, config, seed)?;
+        let samples = Samples::new(data, teacher, config, seed, remembered::MOST)?;
         let (params, keys) = parameters(config, data, seed);
         let pass = Pass::new(config, data.n_users(), data.n_items());
         Ok(Self { config, params, keys, samples, pass })

@@ -9,15 +9,31 @@ use rectify_data::Interactions;
 use rectify_data::samplers::UniformNegatives;
 
 use super::pass::Batch;
+use super::remembered::Remembered;
 use crate::{ConfigError, FitError, HdnConfig, ScoreLoss, Targets, Thresholds};
 
 /// Users whose pairs one thread takes to the teacher at a time.
 const USERS: usize = 16;
 
+/// Who answers for the teacher.
+enum Asked<'a> {
+    Teacher(&'a dyn Scorer<Query = UserId>),
+    Memory(Remembered),
+}
+
+impl Asked<'_> {
+    fn scorer(&self) -> &dyn Scorer<Query = UserId> {
+        match self {
+            Self::Teacher(teacher) => *teacher,
+            Self::Memory(remembered) => remembered,
+        }
+    }
+}
+
 /// The pairs of an epoch: each interaction with its drawn items, by user, and the order of the visit.
 pub(super) struct Samples<'a> {
     data: &'a Interactions,
-    teacher: Option<&'a dyn Scorer<Query = UserId>>,
+    teacher: Option<Asked<'a>>,
     config: &'a HdnConfig,
     thresholds: Option<Thresholds>,
     negatives: UniformNegatives<'a>,
@@ -32,11 +48,13 @@ pub(super) struct Samples<'a> {
 }
 
 impl<'a> Samples<'a> {
+    /// Asks the teacher for all pairs if they are no more than `remembered`, and for those of each epoch otherwise: the same bits.
     pub(super) fn new(
         data: &'a Interactions,
         teacher: Option<&'a dyn Scorer<Query = UserId>>,
         config: &'a HdnConfig,
         seed: Seed,
+        remembered: usize,
     ) -> Result<Self, FitError> {
         let (n_users, n_items) = (data.n_users(), data.n_items());
         if data.n_interactions() == 0 {
@@ -56,9 +74,14 @@ impl<'a> Samples<'a> {
             return Err(FitError::Items { expected: n_items, got: teacher.n_items() });
         }
         let negatives = UniformNegatives::new(data, seed.stream("negatives"))?;
-        let thresholds = match teacher {
+        let fits = n_users.checked_mul(n_items).is_some_and(|pairs| pairs <= remembered);
+        let teacher = match teacher {
+            Some(teacher) if fits => Some(Asked::Memory(Remembered::new(teacher, n_users)?)),
+            teacher => teacher.map(Asked::Teacher),
+        };
+        let thresholds = match &teacher {
             Some(teacher) if config.decisions == Some(Targets::Teacher) => {
-                Some(Thresholds::of(teacher, n_users, &config.ratios()?)?)
+                Some(Thresholds::of(teacher.scorer(), n_users, &config.ratios()?)?)
             }
             _ => None,
         };
@@ -94,7 +117,8 @@ impl<'a> Samples<'a> {
         self.order.clear();
         self.order.extend(0..n as u32);
         self.shuffle.at(epoch, 0).shuffle(&mut self.order);
-        let Some(teacher) = self.teacher else { return Ok(()) };
+        let Some(teacher) = &self.teacher else { return Ok(()) };
+        let teacher = teacher.scorer();
         self.scores.resize(n, 0.0);
         // Pairs lie by user: each block of users owns a stretch of them.
         let offsets = self.data.user_offsets();

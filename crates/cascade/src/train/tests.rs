@@ -297,6 +297,23 @@ fn one_seed_gives_the_same_bits_for_any_number_of_threads_and_after_a_resume() {
 }
 
 #[test]
+fn a_teacher_that_is_remembered_says_the_same() {
+    let data = world(60, 40);
+    for config in variants().iter().filter(|config| config.asks_teacher().is_some()) {
+        let drawn = |most| {
+            let mut samples = Samples::new(&data, Some(&Groups(40)), config, Seed(3), most).unwrap();
+            samples.draw(2).unwrap();
+            let mut batch = pass::Batch::default();
+            samples.fill(0..samples.len(), &mut batch);
+            let scores: Vec<u32> = batch.scores.iter().map(|score| score.to_bits()).collect();
+            (batch.users, batch.items, scores, batch.labels)
+        };
+        // 60 × 40 pairs: remembered, and one too many.
+        assert_eq!(drawn(2400), drawn(2399), "{config:?}");
+    }
+}
+
+#[test]
 fn validation_sees_the_served_cascade_and_keeps_the_best() {
     let data = world(40, 40);
     let teacher = Groups(40);
@@ -355,7 +372,7 @@ fn bad_settings_and_bad_teachers_are_named() {
             16
         }
         fn score_into(&self, _: &UserId, _: &[ItemId], out: &mut [f32]) -> Result<(), QueryError> {
-            out.fill(f32::NAN);
+            out.fill(self.0);
             Ok(())
         }
         fn score_all_into(&self, _: &UserId, out: &mut [f32]) -> Result<(), QueryError> {
@@ -365,6 +382,7 @@ fn bad_settings_and_bad_teachers_are_named() {
     }
     let thresholds = refused(small(), Some(&Broken(f32::INFINITY)), &data).to_string();
     assert!(thresholds.contains("the teacher cannot teach") && thresholds.contains("position 0: inf"), "{thresholds}");
-    let pairs = refused(small(), Some(&Broken(1.0)), &data).to_string();
+    let student = HdnConfig { embedding_dim: 6, ..HdnConfig::mf_student() };
+    let pairs = refused(student, Some(&Broken(f32::NAN)), &data).to_string();
     assert!(pairs.contains("the teacher cannot teach") && pairs.contains("NaN"), "{pairs}");
 }
