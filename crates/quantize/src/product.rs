@@ -161,11 +161,10 @@ pub fn optimised_product_quantiser(
         let iterations = if last { config.iterations } else { config.iterations_between };
         for b in 0..shape.n_codebooks {
             let part = part_of(&rotated, &shape, b);
+            let points = Points::new(&part, width);
             match parts.get_mut(b) {
-                Some(clusters) => lloyd(Points::new(&part, width), clusters, iterations),
-                None => {
-                    parts.push(kmeans(Points::new(&part, width), shape.n_codewords, iterations, part_seed(seed, b)))
-                }
+                Some(clusters) => lloyd(points, clusters, iterations),
+                None => parts.push(kmeans(points, shape.n_codewords, iterations, part_seed(seed, b))),
             }
         }
         if !last {
