@@ -137,7 +137,9 @@ impl Experiment {
 /// Tables of another `rule` (an optimiser's name) have other fields, so they are replaced too.
 pub(crate) fn merge(base: &mut Settings, over: &Settings) {
     // A rule is a name; a table of settings may be called so too.
-    let rule = |settings: &Settings| settings.get("rule").and_then(Value::as_str).map(str::to_owned);
+    fn rule(settings: &Settings) -> Option<&str> {
+        settings.get("rule").and_then(Value::as_str)
+    }
     let same_rule = |a: &Settings, b: &Settings| rule(b).is_none_or(|name| rule(a) == Some(name));
     for (key, value) in over {
         match (base.get_mut(key), value) {
