@@ -75,7 +75,6 @@ fn add_product<R: Real>(
     if chosen.len() * width == out.len() {
         return R::gemm((chosen.len(), width, k), R::ONE, a, Op::Plain, b, op, R::ONE, out);
     }
-    product.clear();
     product.resize(chosen.len() * width, R::ZERO);
     R::gemm((chosen.len(), width, k), R::ONE, a, Op::Plain, b, op, R::ZERO, product);
     for (row, product) in chosen.iter().zip(product.chunks_exact(width)) {
@@ -126,9 +125,8 @@ pub(super) fn run_body<R: Real, const FMA: bool>(
     }
 
     // Forward: Σ_m z_m (relu(x W₁ + b₁) W₂ + b₂), expert by expert, with z inside the last product.
-    hidden.clear();
+    // Products fill these whole: what they held does not matter.
     hidden.resize(rows.len() * dh, R::ZERO);
-    d_output.clear();
     d_output.resize(n * dt, R::ZERO);
     R::gemm((n, dt, m), R::ONE, z, Op::Plain, params.output_bias, Op::Plain, R::ZERO, d_output);
     for (expert, pairs) in starts.windows(2).enumerate() {
@@ -172,7 +170,6 @@ pub(super) fn run_body<R: Real, const FMA: bool>(
             *q *= *z;
         }
     }
-    d_hidden.clear();
     d_hidden.resize(rows.len() * dh, R::ZERO);
     for (expert, pairs) in starts.windows(2).enumerate() {
         let chosen = &rows[pairs[0]..pairs[1]];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rectify_eval::Evaluation;
 use rectify_eval::stats::paired_t_test;
 
-use super::experiment::{ClaimSpec, Side};
+use super::expected::{ClaimSpec, Side};
 use crate::record::{Claim, Record, Run, tidy};
 
 /// The claims that can be decided, and a note on those that cannot; `pooled` are the values per user of each model and variant.

@@ -13,6 +13,7 @@ use rectify_eval::{Candidates, Metric};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::expected::{ClaimGroup, ClaimSpec, Measure, Published, PublishedTable};
 use crate::args::Profile;
 use crate::{refusal, suggest};
 
@@ -66,9 +67,13 @@ pub(crate) struct Experiment {
     #[serde(default)]
     pub(crate) datasets: BTreeMap<String, Overrides>,
     #[serde(default)]
-    pub(crate) published: Vec<Published>,
+    pub(super) published: Vec<PublishedTable>,
+    /// Data sets that claims speak of; all when absent.
+    pub(super) claims_on: Option<Vec<String>>,
+    /// What decides between two models; `select_by` when absent.
+    pub(super) claims_by: Option<Vec<Measure>>,
     #[serde(default)]
-    pub(crate) claims: Vec<ClaimSpec>,
+    pub(super) claims: Vec<ClaimGroup>,
 }
 
 /// How long models that learn by epochs are trained; an absent field says nothing.
@@ -180,95 +185,6 @@ pub(crate) struct ModelOverrides {
     pub(super) also_served: Option<Vec<Settings>>,
 }
 
-/// Values from the literature, of one model.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Published {
-    pub(crate) dataset: String,
-    pub(crate) model: String,
-    /// As in the records; empty when absent.
-    #[serde(default)]
-    pub(crate) variant: String,
-    /// Table of the paper, or who printed them.
-    pub(crate) table: String,
-    /// Which of the two answers they belong to; the experiment's first when absent.
-    pub(crate) among: Option<Candidates>,
-    /// By the metric's name.
-    pub(crate) values: BTreeMap<String, f64>,
-}
-
-/// A claim: `left` is at least `right` times `factor`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ClaimSpec {
-    pub(crate) id: String,
-    pub(crate) text: String,
-    /// Data sets it speaks of; all when absent.
-    pub(crate) only_on: Option<Vec<String>>,
-    /// Which of the two answers decides it; the experiment's first when absent.
-    pub(crate) among: Option<Candidates>,
-    pub(crate) left: Side,
-    pub(crate) right: Side,
-    #[serde(default = "one")]
-    pub(crate) factor: f64,
-}
-
-const fn one() -> f64 {
-    1.0
-}
-
-/// One side of a claim: a metric, a number or a point of a figure that was measured of a model, or just a value.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Side {
-    #[serde(default)]
-    pub(crate) model: String,
-    /// As in the records; empty when absent.
-    #[serde(default)]
-    pub(crate) variant: String,
-    pub(crate) metric: Option<Metric>,
-    /// Name of a number.
-    pub(crate) measured: Option<String>,
-    pub(crate) point: Option<Point>,
-    pub(crate) value: Option<f64>,
-}
-
-/// A point of a figure.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Point {
-    pub(crate) figure: String,
-    /// Empty when absent.
-    #[serde(default)]
-    pub(crate) line: String,
-    pub(crate) x: f64,
-}
-
-impl Side {
-    fn check(&self) -> Result<(), String> {
-        let given = [self.metric.is_some(), self.measured.is_some(), self.point.is_some(), self.value.is_some()];
-        if given.into_iter().filter(|given| *given).count() != 1 {
-            return Err("expected one of metric, measured, point and value".into());
-        }
-        match (self.value.is_some(), self.model.is_empty()) {
-            (true, false) => Err("a value belongs to no model".into()),
-            (false, true) => Err("field model is missing".into()),
-            _ => Ok(()),
-        }
-    }
-
-    /// For people.
-    pub(crate) fn describe(&self) -> String {
-        let what = match (&self.metric, &self.measured, &self.point) {
-            (Some(metric), _, _) => metric.to_string(),
-            (_, Some(name), _) => name.clone(),
-            (_, _, Some(Point { figure, line, x })) => format!("{figure} {line} at {x}"),
-            (None, None, None) => return self.value.unwrap_or_default().to_string(),
-        };
-        format!("{what} of {}", crate::report::view::name(&self.model, &self.variant))
-    }
-}
-
 impl Model {
     pub(super) fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.kind)
@@ -332,14 +248,8 @@ impl Experiment {
                 return Err(format!("model '{}': field post_rank.depths expects numbers of at least 1", names[at]));
             }
         }
-        for text in self.published.iter().flat_map(|p| p.values.keys()) {
-            text.parse::<Metric>().map_err(|error| format!("field published.values: {error}"))?;
-        }
-        for claim in &self.claims {
-            for (which, side) in [("left", &claim.left), ("right", &claim.right)] {
-                side.check().map_err(|problem| format!("claim '{}': field {which}: {problem}", claim.id))?;
-            }
-        }
+        self.published.iter().try_for_each(PublishedTable::check)?;
+        let claims = self.claims(None)?;
         if let Some(model) = self.models.iter().find(|model| model.batch_sizes.contains(&0)) {
             return Err(format!("model '{}': field batch_sizes expects numbers of at least 1", model.name()));
         }
@@ -349,15 +259,33 @@ impl Experiment {
         if let Some(kind) = of_kinds.into_iter().find(|kind| !kinds.contains(&kind.as_str())) {
             return Err(suggest::unknown("kind of the models here", kind, &kinds));
         }
-        let overridden = layers().flat_map(|layer| layer.models.keys());
-        let published = self.published.iter().map(|p| &p.model);
-        let claimed = self.claims.iter().flat_map(|c| [&c.left.model, &c.right.model]).filter(|name| !name.is_empty());
+        let overridden = layers().flat_map(|layer| layer.models.keys().cloned());
+        let published = self.published.iter().flat_map(PublishedTable::rows).map(|row| row.model);
+        let claimed = claims.into_iter().flat_map(|c| [c.left.model, c.right.model]).filter(|name| !name.is_empty());
         for name in overridden.chain(published).chain(claimed) {
             if !names.contains(&name.as_str()) {
-                return Err(suggest::unknown("model", name, &names));
+                return Err(suggest::unknown("model", &name, &names));
             }
         }
         Ok(())
+    }
+
+    /// The values that were published for a data set.
+    pub(super) fn published_for(&self, dataset: &str) -> Vec<Published> {
+        self.published.iter().filter(|table| table.dataset == dataset).flat_map(PublishedTable::rows).collect()
+    }
+
+    /// The claims that speak of a data set, or all of them.
+    pub(super) fn claims(&self, dataset: Option<&str>) -> Result<Vec<ClaimSpec>, String> {
+        let usual = self.claims_by.clone().unwrap_or_else(|| vec![self.select_by.into()]);
+        let mut claims = Vec::new();
+        for group in &self.claims {
+            let only = group.only_on.as_ref().or(self.claims_on.as_ref());
+            if only.zip(dataset).is_none_or(|(only, name)| only.iter().any(|one| one == name)) {
+                claims.extend(group.claims(&usual)?);
+            }
+        }
+        Ok(claims)
     }
 }
 

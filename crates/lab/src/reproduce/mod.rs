@@ -2,6 +2,7 @@
 
 mod cache;
 mod claims;
+mod expected;
 mod experiment;
 mod figures;
 mod outcome;

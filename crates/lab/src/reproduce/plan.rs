@@ -7,7 +7,8 @@ use rectify_data::{Cleaning, Protocol};
 use rectify_eval::{Candidates, Metric};
 use serde_json::Value;
 
-use super::experiment::{ClaimSpec, Experiment, Model, Overrides, PostRank, Published, Settings, Training};
+use super::expected::{ClaimSpec, Published};
+use super::experiment::{Experiment, Model, Overrides, PostRank, Settings, Training};
 use crate::{refusal, suggest};
 
 /// An experiment with its profile and data set applied.
@@ -126,8 +127,8 @@ impl Experiment {
             refit: *last(&self.refit, &layers, |o| o.refit.as_ref()),
             time_all_users: self.time_all_users,
             models,
-            published: self.published.iter().filter(|p| p.dataset == dataset).cloned().collect(),
-            claims: self.claims.iter().filter(|c| here(&c.only_on)).cloned().collect(),
+            published: self.published_for(dataset),
+            claims: self.claims(Some(dataset)).map_err(refusal::input)?,
         })
     }
 }

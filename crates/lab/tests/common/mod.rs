@@ -41,8 +41,9 @@ training = { max_epochs = 60, patience = 0, eval_every = 10 }
 [[claims]]
 id = "ease"
 text = "EASE is better than popularity"
-left = { model = "ease", metric = "ndcg@10" }
-right = { model = "pop-rank", metric = "ndcg@10" }
+better = "ease"
+than = "pop-rank"
+by = ["ndcg@10"]
 "#;
 
 /// A forest, served in several ways, and a rival; seconds on the tiny data.
@@ -73,8 +74,8 @@ forest.model.shape = { embedding_dim = 6, windows = [1, 2, 4], attention_dim = 6
 id = "more trees"
 text = "two trees find no less than half of what one finds"
 factor = 0.5
-left = { model = "deforec", metric = "recall@10" }
-right = { model = "deforec", variant = "n_trees = 1", metric = "recall@10" }
+better = "deforec"
+than = "deforec (n_trees = 1)"
 "#;
 
 /// A folder with the experiment `tiny`, and places for results and caches.
