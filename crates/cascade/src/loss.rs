@@ -1,6 +1,7 @@
 //! Losses of a cascade; the score loss of implicit data is [`rectify_distill::collaborative`].
 
 use rectify_distill::LossError;
+use rectify_tensor::ConfigError;
 
 fn check_len(what: &'static str, expected: usize, got: usize) -> Result<(), LossError> {
     if expected == got { Ok(()) } else { Err(LossError::Shape { what, expected, got }) }
@@ -48,10 +49,7 @@ pub fn score_gaussian(
     check_len("teacher", student.len(), teacher.len())?;
     check_len("grads", student.len(), grads.len())?;
     for (field, spread) in [("teacher's spread", spreads.0), ("student's spread", spreads.1)] {
-        if !(spread > 0.0 && spread.is_finite()) {
-            let expected = "a finite number above 0";
-            return Err(rectify_distill::ConfigError { field, expected, got: spread.to_string() }.into());
-        }
+        ConfigError::check(spread > 0.0 && spread.is_finite(), field, "a finite number above 0", spread)?;
     }
     let (s1, s2) = spreads;
     let constant = (s2 / s1).ln() + s1 * s1 / (2.0 * s2 * s2) - 0.5;
@@ -119,7 +117,7 @@ mod tests {
         assert!(decision_hinge(&[0.0], &[1.0], 1.0, &mut []).is_err());
         assert!(score_gaussian(&[], &[1.0], (1.0, 1.0), 1.0, &mut [0.0]).is_err());
         let error = score_gaussian(&[1.0], &[1.0], (1.0, 0.0), 1.0, &mut [0.0]).unwrap_err().to_string();
-        assert_eq!(error, "student's spread must be a finite number above 0, got 0");
+        assert_eq!(error, "student's spread is 0, expected a finite number above 0");
         assert!(decision_hinge(&[f32::NAN], &[1.0], 1.0, &mut [0.0]).unwrap().is_nan());
     }
 }

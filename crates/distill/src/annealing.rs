@@ -77,7 +77,7 @@ mod tests {
             (Annealing { end: f64::NAN, ..Annealing::default() }, "end"),
             (Annealing { n_epochs: 0, ..Annealing::default() }, "n_epochs"),
         ] {
-            assert_eq!(config.validate().unwrap_err().field, field);
+            assert!(config.validate().unwrap_err().to_string().starts_with(field));
         }
     }
 }

@@ -1,29 +1,7 @@
-//! What a caller can get wrong, by phase: settings, a loss, a draw.
+//! What a caller can get wrong in a loss or a draw.
 
 use rectify_core::{QueryError, UserId};
-
-/// A setting that makes no sense.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{field} must be {expected}, got {got}")]
-pub struct ConfigError {
-    /// The setting.
-    pub field: &'static str,
-    /// What it may be.
-    pub expected: &'static str,
-    /// What it is.
-    pub got: String,
-}
-
-impl ConfigError {
-    pub(crate) fn check(
-        holds: bool,
-        field: &'static str,
-        expected: &'static str,
-        got: impl ToString + Copy,
-    ) -> Result<(), Self> {
-        if holds { Ok(()) } else { Err(Self { field, expected, got: got.to_string() }) }
-    }
-}
+use rectify_tensor::ConfigError;
 
 /// A loss that was asked for with arguments that do not fit together.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -13,11 +13,12 @@ mod relaxed;
 pub mod sampling;
 
 pub use annealing::Annealing;
-pub use error::{ConfigError, LossError, SampleError};
+pub use error::{LossError, SampleError};
 pub use experts::{Experts, ExpertsConfig, ExpertsWorkspace, Selection};
 pub use guides::{Collaborative, Distillation, ExpertsGuide, ExpertsTerm, GuideError, ListGuide, ListLoss, ListTerm};
 pub use hint::{InnerProductHint, euclidean_hint};
 pub use list_distillation::list_distillation;
 pub use noise::gumbel_noise;
 pub use pointwise::{RankWeights, collaborative, knowledge, ranking_distillation, soft_targets};
+pub use rectify_tensor::ConfigError;
 pub use relaxed::{ListShape, full_ranking, interesting_ranking, list_mle, relaxed_ranking};

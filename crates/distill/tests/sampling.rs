@@ -106,7 +106,7 @@ fn teachers_of_other_users_or_items_are_refused() {
     let error = rankings(&Permuted::new(4, 101), &[vec![1], vec![101]], 5).unwrap_err();
     assert_eq!(error, SampleError::SeenItem { user: UserId(1), expected: 101, got: 101 });
     let error = rankings(&Permuted::new(4, 101), &seen, 0).unwrap_err();
-    assert!(matches!(error, SampleError::Config(ConfigError { field: "depth", .. })), "{error}");
+    assert!(matches!(error, SampleError::Config(ConfigError::Range { field: "depth", .. })), "{error}");
 }
 
 /// Every promise of a draw, for every user.
@@ -315,7 +315,7 @@ fn impossible_settings_are_refused_by_field() {
         (ListSamplerConfig { temperature: f64::NAN, ..base.clone() }, "temperature"),
     ] {
         let error = ListSampler::new(config, rankings.clone()).unwrap_err();
-        assert!(matches!(&error, SampleError::Config(e) if e.field == field), "{error}");
+        assert!(matches!(&error, SampleError::Config(e) if e.to_string().starts_with(field)), "{error}");
     }
     let deep = ListSamplerConfig { depth: 60, ..base };
     assert_eq!(ListSampler::new(deep, rankings.clone()).unwrap_err(), SampleError::Depth { expected: 60, got: 50 });

@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn a_bad_temperature_is_refused() {
         for t in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            assert_eq!(RankLaw::new(t).unwrap_err().field, "temperature");
+            assert!(RankLaw::new(t).unwrap_err().to_string().starts_with("temperature"));
         }
     }
 
