@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 use rectify_core::rng::Seed;
-use rectify_tensor::kernels::Op;
+use rectify_tensor::kernels::{Level, Op};
 
-use super::block::{self, Block, Input, select};
+use super::block::{Block, Input, Pairs, Passes, Scratch, Share, add_column_sums};
 use super::{ExpertsConfig, Selection};
 use crate::error::{check_len, check_rows};
 use crate::math::Real;
@@ -168,7 +168,7 @@ impl Experts {
         )?;
         let params = self.split(params);
         let whole = Input { experts: self, params: &params, students, teachers, noise, temperature, weight };
-        Ok(run_all(&whole, block::run, &mut workspace.blocks, d_params, d_students))
+        Ok(run_all(&whole, &Level::best(), &mut workspace.0, d_params, d_students))
     }
 
     /// The expert that the selection network favours for each entity: the largest `α`, the first of equals.
@@ -235,23 +235,26 @@ impl<'a, R> Parameters<'a, R> {
 
 /// Memory that [`Experts::loss`] reuses from step to step; it grows to what the largest batch needs.
 #[derive(Clone, Debug, Default)]
-pub struct ExpertsWorkspace {
-    blocks: Vec<Block<f32>>,
+pub struct ExpertsWorkspace(Workspace<f32>);
+
+/// The same in any precision.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Workspace<R> {
+    blocks: Vec<Block<R>>,
+    pairs: Pairs<R>,
 }
 
-/// Blocks of rows in parallel, then experts in parallel, each over all blocks in order.
+/// Blocks of rows in parallel, then experts in parallel, each over all blocks in order, then blocks again.
 pub(super) fn run_all<R: Real>(
     whole: &Input<'_, R>,
-    run: impl Fn(&Input<'_, R>, &mut Block<R>, &mut [R]) -> f64 + Sync,
-    blocks: &mut Vec<Block<R>>,
+    passes: &impl Passes<R>,
+    workspace: &mut Workspace<R>,
     d_params: &mut [R],
     d_students: &mut [R],
-) -> f64
-where
-    Block<R>: Default + Clone,
-{
+) -> f64 {
     let experts = whole.experts;
     let (ds, dt, dh, m) = (experts.student_dim, experts.teacher_dim, experts.hidden_dim(), experts.config.n_experts);
+    let Workspace { blocks, pairs } = workspace;
     let n_blocks = (whole.teachers.len() / dt).div_ceil(BLOCK);
     if blocks.len() < n_blocks {
         blocks.resize_with(n_blocks, Block::default);
@@ -259,50 +262,55 @@ where
     let blocks = &mut blocks[..n_blocks];
     let noise_width = if whole.noise.is_empty() { 0 } else { m };
     let part = |slice: &'_ [R], width: usize, b: usize| b * BLOCK * width..((b + 1) * BLOCK * width).min(slice.len());
-    let losses: Vec<f64> = blocks
+    let input = |b: usize| Input {
+        students: &whole.students[part(whole.students, ds, b)],
+        teachers: &whole.teachers[part(whole.teachers, dt, b)],
+        noise: &whole.noise[part(whole.noise, noise_width, b)],
+        ..*whole
+    };
+    let losses: Vec<f64> =
+        blocks.par_iter_mut().enumerate().map(|(b, block)| passes.forward(&input(b), block)).collect();
+
+    let mut n_pairs = 0;
+    blocks.iter_mut().for_each(|block| block.places.clear());
+    for expert in 0..m {
+        for block in &mut *blocks {
+            block.places.push(n_pairs);
+            n_pairs += block.pairs(expert).len();
+        }
+    }
+    pairs.d_students.resize(n_pairs * ds, R::ZERO);
+    pairs.slopes.resize(n_pairs, R::ZERO);
+    let mut rest = d_params;
+    let [d_hidden_weight, d_hidden_bias, d_output_weight, d_output_bias, d_selection_weight, d_selection_bias] =
+        experts.sizes().map(|size| rest.split_off_mut(..size).expect("sizes add up to the parameters"));
+    let (mut told, mut slopes) = (&mut pairs.d_students[..], &mut pairs.slopes[..]);
+    let shares: Vec<Share<'_, R>> = d_hidden_weight
+        .chunks_exact_mut(ds * dh)
+        .zip(d_hidden_bias.chunks_exact_mut(dh))
+        .zip(d_output_weight.chunks_exact_mut(dh * dt))
+        .enumerate()
+        .map(|(expert, ((hidden_weight, hidden_bias), output_weight))| {
+            let n: usize = blocks.iter().map(|block| block.pairs(expert).len()).sum();
+            let d_students = told.split_off_mut(..n * ds).expect("sized for all pairs");
+            let slopes = slopes.split_off_mut(..n).expect("sized for all pairs");
+            Share { hidden_weight, hidden_bias, output_weight, d_students, slopes }
+        })
+        .collect();
+    shares.into_par_iter().enumerate().for_each_init(Scratch::default, |scratch, (expert, mut share)| {
+        let mut at = 0;
+        for (b, block) in blocks.iter().enumerate() {
+            passes.backward(&input(b), block, (expert, at), scratch, &mut share);
+            at += block.pairs(expert).len();
+        }
+    });
+
+    let pairs = &*pairs;
+    blocks
         .par_iter_mut()
         .zip(d_students.par_chunks_mut(BLOCK * ds))
         .enumerate()
-        .map(|(b, (block, d_students))| {
-            let input = Input {
-                students: &whole.students[part(whole.students, ds, b)],
-                teachers: &whole.teachers[part(whole.teachers, dt, b)],
-                noise: &whole.noise[part(whole.noise, noise_width, b)],
-                ..*whole
-            };
-            run(&input, block, d_students)
-        })
-        .collect();
-
-    let mut rest = d_params;
-    let [d_hidden_weight, d_hidden_bias, d_output_weight, d_output_bias, d_selection_weight, d_selection_bias] =
-        experts.sizes().map(|size| {
-            let (part, others) = std::mem::take(&mut rest).split_at_mut(size);
-            rest = others;
-            part
-        });
-    d_hidden_weight
-        .par_chunks_exact_mut(ds * dh)
-        .zip(d_hidden_bias.par_chunks_exact_mut(dh))
-        .zip(d_output_weight.par_chunks_exact_mut(dh * dt))
-        .enumerate()
-        .for_each_init(Vec::new, |gathered, (expert, ((d_hidden_weight, d_hidden_bias), d_output_weight))| {
-            for (b, block) in blocks.iter().enumerate() {
-                let pairs = block.pairs(expert);
-                let chosen = &block.rows[pairs.clone()];
-                if chosen.is_empty() {
-                    continue;
-                }
-                let (one, k) = (R::ONE, chosen.len());
-                let inner = pairs.start * dh..pairs.end * dh;
-                let (hidden, d_hidden) = (&block.hidden[inner.clone()], &block.d_hidden[inner]);
-                let upstream = select(&block.d_output, dt, chosen, gathered);
-                R::gemm((dh, dt, k), one, hidden, Op::Transposed, upstream, Op::Plain, one, d_output_weight);
-                let x = select(&whole.students[part(whole.students, ds, b)], ds, chosen, gathered);
-                R::gemm((ds, dh, k), one, x, Op::Transposed, d_hidden, Op::Plain, one, d_hidden_weight);
-                add_column_sums(d_hidden, d_hidden_bias);
-            }
-        });
+        .for_each(|(b, (block, d_students))| passes.gather(&input(b), block, pairs, d_students));
     for (b, block) in blocks.iter().enumerate() {
         let n = block.d_output.len() / dt;
         R::gemm((m, dt, n), R::ONE, &block.z, Op::Transposed, &block.d_output, Op::Plain, R::ONE, d_output_bias);
@@ -314,12 +322,4 @@ where
         }
     }
     losses.iter().sum()
-}
-
-fn add_column_sums<R: Real>(matrix: &[R], sums: &mut [R]) {
-    for row in matrix.chunks_exact(sums.len()) {
-        for (sum, x) in sums.iter_mut().zip(row) {
-            *sum += *x;
-        }
-    }
 }

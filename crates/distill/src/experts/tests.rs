@@ -3,14 +3,38 @@
 use rectify_core::rng::Seed;
 use rectify_tensor::kernels::Level;
 
-use super::block::{Block, Input, run_body, run_level};
-use super::model::run_all;
+use super::block::{Block, Input, Pairs, Passes, Scratch, Share, backward_body, forward_body, gather_body};
+use super::model::{Workspace, run_all};
 use super::{Experts, ExpertsConfig, ExpertsWorkspace, Selection};
 use crate::math::testing::{assert_close, assert_gradient, narrow, normals};
 use crate::{LossError, gumbel_noise};
 
 fn experts(n_experts: usize, selection: Selection, student_dim: usize, teacher_dim: usize) -> Experts {
     Experts::new(ExpertsConfig { n_experts, selection }, student_dim, teacher_dim).unwrap()
+}
+
+/// The passes in double precision.
+struct Double;
+
+impl Passes<f64> for Double {
+    fn forward(&self, input: &Input<'_, f64>, block: &mut Block<f64>) -> f64 {
+        forward_body::<f64, false>(input, block)
+    }
+
+    fn backward(
+        &self,
+        input: &Input<'_, f64>,
+        block: &Block<f64>,
+        expert: (usize, usize),
+        scratch: &mut Scratch<f64>,
+        share: &mut Share<'_, f64>,
+    ) {
+        backward_body::<f64, false>(input, block, expert, scratch, share);
+    }
+
+    fn gather(&self, input: &Input<'_, f64>, block: &mut Block<f64>, pairs: &Pairs<f64>, d_students: &mut [f64]) {
+        gather_body::<f64, false>(input, block, pairs, d_students);
+    }
 }
 
 /// Some entities with parameters and noise, in double precision.
@@ -93,7 +117,7 @@ impl Case {
             temperature: self.temperature,
             weight,
         };
-        let loss = run_all(&input, run_body::<f64, false>, &mut Vec::new(), &mut d_params, &mut d_students);
+        let loss = run_all(&input, &Double, &mut Workspace::default(), &mut d_params, &mut d_students);
         (loss, d_params, d_students)
     }
 
@@ -163,9 +187,10 @@ fn single_precision_agrees_with_double_at_every_level_dense_or_sparse() {
             weight: 0.5,
         };
         for level in [Level::Scalar, Level::Avx2, Level::Avx512] {
-            let mut d_students = vec![0.0; students.len()];
-            let loss = run_level(level, &input, &mut Block::default(), &mut d_students);
+            let (mut d_params, mut d_students) = (vec![0.0; params.len()], vec![0.0; students.len()]);
+            let loss = run_all(&input, &level, &mut Workspace::default(), &mut d_params, &mut d_students);
             assert!((loss - want).abs() < 1e-5 * want);
+            assert_close(&d_params, &want_params, tolerance);
             assert_close(&d_students, &want_students, tolerance);
         }
     }
