@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use rectify_cascade::{CascadeIndex, FitError, HdnConfig, Rejection, Validate, fit};
+use rectify_cascade::{CascadeError, CascadeIndex, FitError, HdnConfig, Rejection, RejectionRatios, Validate, fit};
 use rectify_core::artifact::Overwrite;
 use rectify_core::rng::Seed;
 use rectify_core::{Index, Scorer, UserId};
 use rectify_data::Interactions;
 use rectify_tensor::train::{FitConfig, FitReport, Observer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Answers, Job, Kind, Model, NoSettings, TeacherOf, config, resolve, resolve_from};
@@ -73,11 +74,41 @@ pub(super) fn train_on(job: Job<'_>, ops: &rectify_tensor::cuda::GpuOps) -> Resu
 
 /// The cascade of another model, which rejects nothing; nothing is learned.
 pub(super) fn without_rejection(job: &Job<'_>) -> Result<Option<FitReport>> {
-    let teacher = job.teacher.context("a cascade without another")?;
-    let trained = teacher.cascade();
-    let trained = trained.ok_or_else(|| refusal::input("hdn-nr takes its modules from an HDN; name one as teacher"))?;
-    trained.clone().with_rejection(Rejection::Never)?.save(job.path, Overwrite::Replace)?;
+    trained(job)?.with_rejection(Rejection::Never)?.save(job.path, Overwrite::Replace)?;
     Ok(None)
+}
+
+/// Settings of [`calibrated`].
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Calibration {
+    rejection_ratios: Vec<f64>,
+}
+
+impl Calibration {
+    fn ratios(&self) -> Result<RejectionRatios, CascadeError> {
+        RejectionRatios::new(&self.rejection_ratios)
+    }
+}
+
+/// Pairs of users and items that thresholds are set by: 128 MiB of values.
+const CALIBRATION_PAIRS: usize = 1 << 25;
+
+/// The cascade of another model, with thresholds at which it rejects just what is asked; nothing is learned.
+pub(super) fn calibrated(job: &Job<'_>) -> Result<Option<FitReport>> {
+    let ratios = config::<Calibration>(job)?.ratios()?;
+    let pairs = job.train.n_users() * job.train.n_items();
+    let users: Vec<UserId> =
+        (0..job.train.n_users() as u32).step_by(pairs.div_ceil(CALIBRATION_PAIRS).max(1)).map(UserId).collect();
+    trained(job)?.calibrated(&ratios, &users)?.save(job.path, Overwrite::Replace)?;
+    Ok(None)
+}
+
+/// The cascade that a kind takes from its teacher.
+fn trained(job: &Job<'_>) -> Result<CascadeIndex> {
+    let cascade = job.teacher.context("a cascade without another")?.cascade();
+    let none = || refusal::input("this kind takes its modules from an HDN; name one as teacher");
+    Ok(cascade.ok_or_else(none)?.clone())
 }
 
 fn open(path: &Path) -> Result<Box<dyn Model>> {
@@ -98,6 +129,18 @@ pub(super) const KINDS: &[Kind] = &[
         needs_text: false,
         resolve: |settings| resolve::<NoSettings, String>(settings, |_| Ok(())),
         train: |job| without_rejection(&job),
+        open,
+    },
+    Kind {
+        name: "hdn-calibrated",
+        by_epochs: false,
+        needs_teacher: true,
+        needs_text: false,
+        resolve: |settings| {
+            let defaults = Calibration { rejection_ratios: HdnConfig::default().rejection_ratios };
+            resolve_from(&defaults, settings, |config| config.ratios().map(drop))
+        },
+        train: |job| calibrated(&job),
         open,
     },
     kind("hdn-nr-minus", true, |settings| settings_of(settings, &HdnConfig::default().nr_minus())),

@@ -29,8 +29,9 @@ const TRAINERS: &[(&str, Train)] = &[
     ("light-rec", codes::light_rec_on),
     ("hdn", cascades::train_on),
     ("hdn-nd", cascades::train_on),
-    // Nothing is trained for it: it is another model's cascade.
+    // Nothing is trained for these: they are another model's cascade.
     ("hdn-nr", |job, _| cascades::without_rejection(&job)),
+    ("hdn-calibrated", |job, _| cascades::calibrated(&job)),
     ("hdn-nr-minus", cascades::train_on),
     ("hdn-nr-nd", cascades::train_on),
     ("mf-student", cascades::train_on),
