@@ -7,7 +7,7 @@ mod common;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{EXPERIMENT, FOREST, Place, models};
+use common::{CASCADE, EXPERIMENT, FOREST, Place, failure, models};
 
 #[test]
 fn one_run_writes_every_output_and_a_second_one_trains_nothing() {
@@ -61,6 +61,30 @@ fn a_forest_is_served_in_other_ways_without_another_training() {
     assert!(second["runs"].as_array().unwrap().iter().all(|run| run["cached"] == true));
     assert!(models(&place.path("out")) == trained, "models were trained again");
     assert_eq!(first["records"][0]["value"], second["records"][0]["value"]);
+}
+
+#[test]
+fn a_calibrated_cascade_rejects_what_is_asked_and_needs_a_cascade() {
+    let place = Place::new(CASCADE);
+    place.reproduce(&["--out", "out"]).assert().success();
+    let results = place.results("out");
+    let gap = |model: &str| {
+        let run = results["runs"].as_array().unwrap().iter().find(|run| run["model"] == model).unwrap();
+        run["measured"]["widest gap of rejection"].as_f64().unwrap()
+    };
+    assert!(gap("hdn") > 0.02, "three epochs learn it to {}; then this test shows nothing", gap("hdn"));
+    assert!(gap("hdn-calibrated") < 0.01, "{}", gap("hdn-calibrated"));
+
+    for (from, to, problem) in [
+        ("teacher = \"hdn\"", "teacher = \"mf-bce\"", "name one as teacher"),
+        ("[0.5, 0.8]", "[0.8, 0.5]", "rejection_ratios is 0.5 at position 1"),
+        ("[0.5, 0.8]", "[0.5]", "the cascade has 2 modules"),
+    ] {
+        assert!(CASCADE.contains(from));
+        std::fs::write(place.path("experiments/tiny.toml"), CASCADE.replace(from, to)).unwrap();
+        let (_, text) = failure(place.reproduce(&["--out", "out"]));
+        assert!(text.contains(problem), "{text}");
+    }
 }
 
 #[test]

@@ -78,6 +78,30 @@ better = "deforec"
 than = "deforec (n_trees = 1)"
 "#;
 
+/// A cascade, the same one with thresholds set afterwards, and a model that is none.
+pub(crate) const CASCADE: &str = r#"
+title = "cascade"
+dataset = "synthetic-tiny"
+seeds = 1
+metrics = ["recall@10"]
+select_by = "recall@10"
+training = { max_epochs = 3, eval_every = 0 }
+
+[[models]]
+kind = "mf-bce"
+settings = { embedding_dim = 8 }
+
+[[models]]
+kind = "hdn"
+teacher = "mf-bce"
+settings = { embedding_dim = 8, rejection_ratios = [0.4, 0.6] }
+
+[[models]]
+kind = "hdn-calibrated"
+teacher = "hdn"
+settings = { rejection_ratios = [0.5, 0.8] }
+"#;
+
 /// A folder with the experiment `tiny`, and places for results and caches.
 pub(crate) struct Place {
     folder: tempfile::TempDir,
