@@ -1,4 +1,4 @@
-//! Forward and backward of some entities: everything that belongs to rows, not to parameters.
+//! The passes over some entities: forward by rows, backward by experts, and what the experts say gathered by rows.
 
 use rectify_tensor::kernels::simd::kernel;
 use rectify_tensor::kernels::{Level, Op};
@@ -23,8 +23,8 @@ pub(super) struct Input<'a, R> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Block<R> {
     /// Rows of expert m: `rows[starts[m]..starts[m + 1]]`, ascending. A (row, expert) pair with weight 0 is left out.
-    pub(super) rows: Vec<u32>,
-    pub(super) starts: Vec<usize>,
+    rows: Vec<u32>,
+    starts: Vec<usize>,
     /// Where the pairs of each expert begin in [`Pairs`].
     pub(super) places: Vec<usize>,
     /// Hidden vectors of the pairs after ReLU, times the mixture weight (pairs, hidden).
@@ -39,7 +39,7 @@ pub(super) struct Block<R> {
     scratch: Scratch<R>,
 }
 
-/// Memory of one thread.
+/// Memory that a pass fills anew.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scratch<R> {
     chosen: Vec<R>,
