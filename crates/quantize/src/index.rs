@@ -11,6 +11,7 @@ use crate::CodesError;
 use crate::codebooks::{CodeShape, Codebooks};
 use crate::kernels::Level;
 use crate::layout::BlockedCodes;
+use crate::quick::range;
 use crate::search::{Asked, Search};
 
 const KIND: &str = "code-index";
@@ -152,9 +153,13 @@ impl CodeIndex {
         let mut table = Vec::new();
         self.codebooks.table(query, &mut table);
         // A table that overflowed, or whose sums could, has no usable order.
-        let largest = |row: &[f32]| row.iter().fold(0.0f64, |largest, &value| largest.max(f64::from(value).abs()));
-        let magnitude: f64 = table.chunks_exact(self.shape().n_codewords).map(largest).sum();
-        if !magnitude.is_finite() || table.iter().any(|value| value.is_nan()) || magnitude > f64::from(f32::MAX) {
+        let largest = |row: &[f32]| {
+            let (low, high) = range(row);
+            f64::from(low).abs().max(f64::from(high).abs())
+        };
+        let rows = table.chunks_exact(self.shape().n_codewords);
+        let magnitude: f64 = rows.map(largest).sum();
+        if magnitude.is_nan() || magnitude > f64::from(f32::MAX) {
             return Err(QueryError::Unsupported(
                 "scores of this query overflow 32-bit floats; scale the query down".into(),
             ));
@@ -165,9 +170,22 @@ impl CodeIndex {
     #[inline(always)]
     pub(crate) fn score(&self, table: &[f32], item: usize) -> f32 {
         let w = self.shape().n_codewords;
-        (0..self.shape().n_codebooks)
-            .map(|b| table[b * w + usize::from(self.codes.code(item, b))])
-            .fold(0.0, |s, t| s + t)
+        let mut rows = table.chunks_exact(w);
+        let mut sum = 0.0;
+        for byte in self.codes.planes_of(item) {
+            let mut add = |code: u8| {
+                if let Some(row) = rows.next() {
+                    sum += row[usize::from(code)];
+                }
+            };
+            if self.codes.four_bit {
+                add(byte & 15);
+                add(byte >> 4);
+            } else {
+                add(byte);
+            }
+        }
+        sum
     }
 
     /// Answers up to [`QUERY_TILE`] queries in one pass over the codes.

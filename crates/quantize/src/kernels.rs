@@ -12,8 +12,8 @@ use crate::quick::{GROUP, QuickTable};
 pub(crate) trait Visitor {
     /// Only byte sums of at least this matter to query `q`.
     fn limit(&self, q: usize) -> u16;
-    /// Bit `i` of `passed`: item `first + i` reached the limit of query `q`.
-    fn visit(&mut self, q: usize, first: usize, passed: u64);
+    /// Bit `i` of `passed`: item `first + i`, whose byte sum is `sums[i]`, reached the limit of query `q`.
+    fn visit<S: Copy + Into<u16>>(&mut self, q: usize, first: usize, passed: u64, sums: &[S; BLOCK]);
 }
 
 /// Shows `visitor` every block of `blocks` (`[n, planes, 64]`, the first item being `first`) with an item at its limit or above.
@@ -82,7 +82,7 @@ fn scan_plain(
             let sums = block_sums(block, &table.bytes, four_bit);
             let passed = sums.iter().enumerate().fold(0, |bits, (i, &sum)| bits | u64::from(sum >= limit) << i);
             if passed != 0 {
-                visitor.visit(q, first + b * BLOCK, passed);
+                visitor.visit(q, first + b * BLOCK, passed, &sums);
             }
         }
     }
@@ -92,7 +92,7 @@ fn scan_plain(
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{BLOCK, GROUP, QuickTable, Visitor, scan_plain};
+    use super::{BLOCK, GROUP, QuickTable, Visitor, block_sums, scan_plain};
 
     /// Blocks that share a table's registers.
     const RUN: usize = 8;
@@ -156,69 +156,127 @@ mod x86 {
         tables: &[QuickTable],
         visitor: &mut impl Visitor,
     ) {
+        let block_bytes = BLOCK * planes;
+        let runs = blocks.chunks_exact(RUN * block_bytes);
+        let rest = runs.remainder();
+        let first_of_rest = first + (blocks.len() - rest.len()) / planes;
+        for (r, run) in runs.enumerate() {
+            scan_run::<FOUR_BIT, RUN>(run, first + r * RUN * BLOCK, planes, tables, visitor);
+        }
+        for (b, block) in rest.chunks_exact(block_bytes).enumerate() {
+            scan_run::<FOUR_BIT, 1>(block, first_of_rest + b * BLOCK, planes, tables, visitor);
+        }
+    }
+
+    /// All queries over a run of `N` blocks.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    fn scan_run<const FOUR_BIT: bool, const N: usize>(
+        run: &[u8],
+        first: usize,
+        planes: usize,
+        tables: &[QuickTable],
+        visitor: &mut impl Visitor,
+    ) {
         // A plane holds one codebook's bytes, or two codebooks' half bytes.
         let planes_per_group = if FOUR_BIT { GROUP / 2 } else { GROUP };
         let width = if FOUR_BIT { 32 } else { 256 };
-        let block_bytes = BLOCK * planes;
-        for (r, run) in blocks.chunks(RUN * block_bytes).enumerate() {
-            let n_blocks = run.len() / block_bytes;
-            for (q, table) in tables.iter().enumerate() {
-                let limit = visitor.limit(q);
-                let mut passed = [0u64; RUN];
-                if planes <= planes_per_group {
-                    if limit > 255 {
-                        continue;
-                    }
-                    let mut sums = [_mm512_setzero_si512(); RUN];
-                    for (p, table) in table.bytes.chunks_exact(width).enumerate() {
-                        add_plane::<FOUR_BIT>(run, block_bytes, p, table, &mut sums);
-                    }
-                    let limit = _mm512_set1_epi8(limit as i8);
-                    for (passed, sum) in passed[..n_blocks].iter_mut().zip(sums) {
-                        *passed = _mm512_cmpge_epu8_mask(sum, limit);
-                    }
-                } else {
-                    let mut wide = [[_mm512_setzero_si512(); 2]; RUN];
-                    for (g, group) in table.bytes.chunks(planes_per_group * width).enumerate() {
-                        let mut sums = [_mm512_setzero_si512(); RUN];
-                        for (p, table) in group.chunks_exact(width).enumerate() {
-                            add_plane::<FOUR_BIT>(run, block_bytes, g * planes_per_group + p, table, &mut sums);
-                        }
-                        for ([low, high], sum) in wide.iter_mut().zip(sums) {
-                            *low = _mm512_add_epi16(*low, _mm512_cvtepu8_epi16(_mm512_castsi512_si256(sum)));
-                            *high = _mm512_add_epi16(*high, _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64::<1>(sum)));
-                        }
-                    }
-                    let limit = _mm512_set1_epi16(limit as i16);
-                    for (passed, [low, high]) in passed[..n_blocks].iter_mut().zip(wide) {
-                        let low = u64::from(_mm512_cmpge_epu16_mask(low, limit));
-                        *passed = low | u64::from(_mm512_cmpge_epu16_mask(high, limit)) << 32;
+        for (q, table) in tables.iter().enumerate() {
+            let limit = visitor.limit(q);
+            if planes <= planes_per_group {
+                if limit > 255 {
+                    continue;
+                }
+                let sums = group_sums::<FOUR_BIT, N>(run, planes, 0, &table.bytes);
+                let limit = _mm512_set1_epi8(limit as i8);
+                let passed = sums.map(|sum| _mm512_cmpge_epu8_mask(sum, limit));
+                if passed != [0; N] {
+                    let mut of_run = [[0u8; BLOCK]; N];
+                    of_run.iter_mut().zip(sums).for_each(|(to, sum)| store_bytes(sum, to));
+                    show(visitor, q, first, &passed, &of_run);
+                }
+            } else {
+                let mut wide = [[_mm512_setzero_si512(); 2]; N];
+                for (g, group) in table.bytes.chunks(planes_per_group * width).enumerate() {
+                    let sums = group_sums::<FOUR_BIT, N>(run, planes, g * planes_per_group, group);
+                    for ([low, high], sum) in wide.iter_mut().zip(sums) {
+                        *low = _mm512_add_epi16(*low, _mm512_cvtepu8_epi16(_mm512_castsi512_si256(sum)));
+                        *high = _mm512_add_epi16(*high, _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64::<1>(sum)));
                     }
                 }
-                for (b, &passed) in passed.iter().enumerate() {
-                    if passed != 0 {
-                        visitor.visit(q, first + (r * RUN + b) * BLOCK, passed);
+                let limit = _mm512_set1_epi16(limit as i16);
+                let passed = wide.map(|[low, high]| {
+                    let low = u64::from(_mm512_cmpge_epu16_mask(low, limit));
+                    low | u64::from(_mm512_cmpge_epu16_mask(high, limit)) << 32
+                });
+                if passed != [0; N] {
+                    let mut of_run = [[0u16; BLOCK]; N];
+                    for (to, halves) in of_run.iter_mut().zip(wide) {
+                        let (to, _) = to.as_chunks_mut();
+                        to.iter_mut().zip(halves).for_each(|(to, sum)| store_words(sum, to));
                     }
+                    show(visitor, q, first, &passed, &of_run);
                 }
             }
         }
     }
 
-    /// Adds the table's bytes of one plane to the sums of a run of blocks.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-    fn add_plane<const FOUR_BIT: bool>(
-        run: &[u8],
-        block_bytes: usize,
-        plane: usize,
-        table: &[u8],
-        sums: &mut [__m512i; RUN],
-    ) {
-        let registers = Registers::<FOUR_BIT>::new(table);
-        for (sum, block) in sums.iter_mut().zip(run.chunks_exact(block_bytes)) {
-            let codes = &block[plane * BLOCK..][..BLOCK];
-            _mm_prefetch::<_MM_HINT_T0>(codes.as_ptr().wrapping_add(AHEAD * block_bytes).cast());
-            *sum = _mm512_add_epi8(*sum, registers.look_up(load(codes)));
+    #[target_feature(enable = "avx512f")]
+    fn store_bytes(sums: __m512i, to: &mut [u8; BLOCK]) {
+        #[expect(unsafe_code, reason = "an unaligned vector store")]
+        // SAFETY: `to` has the 64 bytes of a register.
+        unsafe {
+            _mm512_storeu_si512(to.as_mut_ptr().cast(), sums);
         }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn store_words(sums: __m512i, to: &mut [u16; BLOCK / 2]) {
+        #[expect(unsafe_code, reason = "an unaligned vector store")]
+        // SAFETY: `to` has the 64 bytes of a register.
+        unsafe {
+            _mm512_storeu_si512(to.as_mut_ptr().cast(), sums);
+        }
+    }
+
+    /// Shows the blocks of a run that have something to show.
+    #[inline(always)]
+    fn show<S: Copy + Into<u16>, const N: usize>(
+        visitor: &mut impl Visitor,
+        q: usize,
+        first: usize,
+        passed: &[u64; N],
+        sums: &[[S; BLOCK]; N],
+    ) {
+        // One branch that cannot be foreseen for a run, not one for each block.
+        let mut blocks = passed.iter().enumerate().fold(0u32, |bits, (b, &passed)| bits | u32::from(passed != 0) << b);
+        while blocks != 0 {
+            let b = blocks.trailing_zeros() as usize;
+            blocks &= blocks - 1;
+            visitor.visit(q, first + b * BLOCK, passed[b], &sums[b]);
+        }
+    }
+
+    /// Sums of the table's bytes over the planes of a group, for a run of `N` blocks.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    fn group_sums<const FOUR_BIT: bool, const N: usize>(
+        run: &[u8],
+        planes: usize,
+        first_plane: usize,
+        group: &[u8],
+    ) -> [__m512i; N] {
+        let width = if FOUR_BIT { 32 } else { 256 };
+        let block_bytes = BLOCK * planes;
+        let mut sums = [_mm512_setzero_si512(); N];
+        for (p, table) in group.chunks_exact(width).enumerate() {
+            let registers = Registers::<FOUR_BIT>::new(table);
+            let of_plane = &run[(first_plane + p) * BLOCK..][..(N - 1) * block_bytes + BLOCK];
+            for (b, sum) in sums.iter_mut().enumerate() {
+                let codes = &of_plane[b * block_bytes..][..BLOCK];
+                _mm_prefetch::<_MM_HINT_T0>(codes.as_ptr().wrapping_add(AHEAD * block_bytes).cast());
+                *sum = _mm512_add_epi8(*sum, registers.look_up(load(codes)));
+            }
+        }
+        sums
     }
 
     #[target_feature(enable = "avx2")]
@@ -272,7 +330,8 @@ mod x86 {
                     passed |= u64::from(_mm256_movemask_epi8(_mm256_or_si256(even, odd)) as u32) << (half * 32);
                 }
                 if passed != 0 {
-                    visitor.visit(q, first + b * BLOCK, passed);
+                    // Few come here, so that their sums may be asked for again.
+                    visitor.visit(q, first + b * BLOCK, passed, &block_sums(block, &table.bytes, true));
                 }
             }
         }

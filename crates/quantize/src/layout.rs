@@ -85,6 +85,15 @@ impl BlockedCodes {
         }
     }
 
+    /// The bytes of an item, plane by plane.
+    #[inline(always)]
+    pub(crate) fn planes_of(&self, item: usize) -> impl Iterator<Item = u8> {
+        let first = item / BLOCK * BLOCK;
+        let width = BLOCK.min(self.n_items - first);
+        let block = &self.bytes[first * self.planes..][..width * self.planes];
+        block[item - first..].iter().step_by(width).copied()
+    }
+
     /// The whole blocks.
     pub(crate) fn whole(&self) -> &[u8] {
         &self.bytes[..self.n_items / BLOCK * BLOCK * self.planes]

@@ -34,16 +34,78 @@ pub(crate) struct Search<'a> {
     range: Range<usize>,
 }
 
+/// One query on its way.
 struct State {
+    /// The best by their scores, of those that were scored.
     selector: Selector,
+    /// Byte sums of all items that could have entered.
+    ranks: Ranks,
+    /// Items that may enter and are not scored yet: position and byte sum. Most leave as the limit rises, unscored.
+    waiting: Vec<(u32, u16)>,
+    /// Items with smaller byte sums cannot enter any more.
     limit: u16,
+}
+
+/// Bytes of codes that may wait: few enough to be in the processor's caches when they are looked at again.
+///
+/// 1M codes of 16 bytes, the best 100: 534 µs with 128 items waiting, 925 with 1,024. 128,939 of 4 bytes: 35 and 28.
+const WAITING_BYTES: usize = 4096;
+
+impl State {
+    fn new(k: usize, quick: &QuickTable) -> Self {
+        Self {
+            selector: Selector::new(k),
+            ranks: Ranks::new(k, quick.largest),
+            waiting: Vec::new(),
+            limit: quick.limit(f32::NEG_INFINITY),
+        }
+    }
+
+    /// Scores who waits and may still enter.
+    fn score_waiting(&mut self, quick: &QuickTable, hit: impl Fn(u32) -> Hit) {
+        for (position, sum) in self.waiting.drain(..) {
+            if sum >= self.limit {
+                self.selector.push(hit(position));
+            }
+        }
+        self.limit = self.limit.max(quick.limit(self.selector.threshold()));
+    }
+}
+
+/// The `k`-th largest byte sum so far.
+struct Ranks {
+    k: usize,
+    /// Items by their byte sum.
+    counts: Vec<u32>,
+    /// The `k`-th largest sum, or 0 while there are fewer.
+    floor: u16,
+    /// Items with sums above it: fewer than `k`.
+    above: usize,
+}
+
+impl Ranks {
+    fn new(k: usize, largest: u16) -> Self {
+        Self { k, counts: vec![0; usize::from(largest) + 1], floor: 0, above: 0 }
+    }
+
+    #[inline(always)]
+    fn add(&mut self, sum: u16) {
+        self.counts[usize::from(sum)] += 1;
+        if sum > self.floor {
+            self.above += 1;
+            while self.above >= self.k {
+                self.floor += 1;
+                self.above -= self.counts[usize::from(self.floor)] as usize;
+            }
+        }
+    }
 }
 
 impl<'a> Search<'a> {
     /// Looks for the best `k` items of each query.
     pub(crate) fn new(index: &'a CodeIndex, asked: &'a Asked<'a>, k: usize, ids: Option<&'a [u32]>) -> Self {
-        let state = |quick: &QuickTable| State { selector: Selector::new(k), limit: quick.limit(f32::NEG_INFINITY) };
-        Self { states: asked.quick.iter().map(state).collect(), index, asked, ids, range: 0..0 }
+        let states = asked.quick.iter().map(|quick| State::new(k, quick)).collect();
+        Self { states, index, asked, ids, range: 0..0 }
     }
 
     /// Looks at the items of some positions.
@@ -64,16 +126,29 @@ impl<'a> Search<'a> {
     }
 
     /// Scores below this one cannot enter the list of query `q` any more.
-    pub(crate) fn threshold(&self, q: usize) -> f32 {
+    pub(crate) fn threshold(&mut self, q: usize) -> f32 {
+        self.score_waiting(q);
         self.states[q].selector.threshold()
     }
 
     /// Writes the lists.
-    pub(crate) fn finish(self, out: &mut [TopK]) {
-        for (mut state, out) in self.states.into_iter().zip(out) {
-            state.selector.finish_into(out);
+    pub(crate) fn finish(mut self, out: &mut [TopK]) {
+        for (q, out) in out.iter_mut().enumerate().take(self.states.len()) {
+            self.score_waiting(q);
+            self.states[q].selector.finish_into(out);
         }
     }
+
+    fn score_waiting(&mut self, q: usize) {
+        let (index, ids, table) = (self.index, self.ids, &self.asked.tables[q]);
+        self.states[q].score_waiting(&self.asked.quick[q], |position| {
+            Hit::new(item_at(ids, position), index.score(table, position as usize))
+        });
+    }
+}
+
+fn item_at(ids: Option<&[u32]>, position: u32) -> ItemId {
+    ItemId(ids.map_or(position, |ids| ids[position as usize]))
 }
 
 impl Visitor for Search<'_> {
@@ -83,24 +158,25 @@ impl Visitor for Search<'_> {
     }
 
     #[inline]
-    fn visit(&mut self, q: usize, first: usize, mut passed: u64) {
+    fn visit<S: Copy + Into<u16>>(&mut self, q: usize, first: usize, mut passed: u64, sums: &[S; BLOCK]) {
         let filter = &self.asked.filters[if self.asked.filters.len() == 1 { 0 } else { q }];
         let state = &mut self.states[q];
-        let before = state.selector.threshold();
+        // The first and the last block of a range may hold positions outside of it.
+        let (before, beyond) = (self.range.start.saturating_sub(first), (first + BLOCK).saturating_sub(self.range.end));
+        passed &= u64::MAX << before.min(BLOCK - 1) & u64::MAX >> beyond.min(BLOCK - 1);
         while passed != 0 {
-            let position = first + passed.trailing_zeros() as usize;
+            let lane = passed.trailing_zeros() as usize;
             passed &= passed - 1;
-            if !self.range.contains(&position) {
-                continue;
-            }
-            let item = ItemId(self.ids.map_or(position as u32, |ids| ids[position]));
-            if filter.allows(item) {
-                state.selector.push(Hit::new(item, self.index.score(&self.asked.tables[q], position)));
+            let position = (first + lane) as u32;
+            if filter.allows(item_at(self.ids, position)) {
+                let sum = sums[lane].into();
+                state.ranks.add(sum);
+                state.waiting.push((position, sum));
             }
         }
-        let after = state.selector.threshold();
-        if after > before {
-            state.limit = self.asked.quick[q].limit(after);
+        state.limit = state.limit.max(self.asked.quick[q].limit_after(state.ranks.floor));
+        if state.waiting.len() * self.index.codes.planes >= WAITING_BYTES {
+            self.score_waiting(q);
         }
     }
 }
