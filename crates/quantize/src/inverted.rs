@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::index::CodesConfig;
 use crate::kernels::Level;
+use crate::quick::range;
 use crate::search::{Asked, Search};
 use crate::{CodeIndex, CodesError};
 
@@ -99,7 +100,7 @@ impl InvertedIndex {
         let mut rows = tables[0].chunks_exact(self.n_lists());
         let first = rows.next().unwrap_or_default();
         // The order of additions is that of a score.
-        let largest: Vec<f32> = rows.map(|row| row.iter().copied().fold(f32::NEG_INFINITY, f32::max)).collect();
+        let largest: Vec<f32> = rows.map(|row| range(row).1).collect();
         let bound = |w: usize| largest.iter().fold(0.0 + first[w], |sum, largest| sum + largest);
         let mut lists: Vec<usize> = (0..self.n_lists()).filter(|w| self.starts[*w] < self.starts[w + 1]).collect();
         lists.sort_by(|a, b| first[*b].total_cmp(&first[*a]));

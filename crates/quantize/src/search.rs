@@ -72,7 +72,7 @@ impl State {
     }
 }
 
-/// The `k`-th largest byte sum so far.
+/// The `k`-th largest byte sum so far; `k` is at least 1 where anything is added.
 struct Ranks {
     k: usize,
     /// Items by their byte sum.
