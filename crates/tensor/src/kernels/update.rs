@@ -250,6 +250,28 @@ macro_rules! row {
 /// Stretches of lanes that several narrow rows are packed into.
 const NARROW: usize = 5;
 
+/// Copies a row of up to 40 by a few wide moves that overlap; calls of `memcpy` for 80 bytes each took a fifth of an epoch.
+#[inline(always)]
+fn copy_narrow(from: &[f32], to: &mut [f32]) {
+    #[inline(always)]
+    fn ends<const N: usize>(from: &[f32], to: &mut [f32]) {
+        let (first, last) =
+            (from.first_chunk::<N>().expect("long enough"), from.last_chunk::<N>().expect("long enough"));
+        *to.first_chunk_mut::<N>().expect("as long") = *first;
+        *to.last_chunk_mut::<N>().expect("as long") = *last;
+    }
+    match from.len() {
+        0..4 => to.iter_mut().zip(from).for_each(|(to, from)| *to = *from),
+        4..8 => ends::<4>(from, to),
+        8..16 => ends::<8>(from, to),
+        16..=32 => ends::<16>(from, to),
+        _ => {
+            ends::<16>(from, to);
+            ends::<16>(&from[8..from.len() - 8], &mut to[8..from.len() - 8]);
+        }
+    }
+}
+
 /// Replays the missed steps of narrow rows with weight decay. Rows that missed as many steps are packed side by side, so that
 /// no lane is empty and stretches go abreast (rows of 20: twice as fast as one by one).
 #[inline(always)]
@@ -285,11 +307,15 @@ fn adam_replay_narrow<const FMA: bool>(
     let mut side = [[[0.0; LANES]; NARROW]; 3];
     for b in 1..=history.len() {
         let missed = &history[history.len() - b..];
-        for group in sorted[starts[b] as usize..starts[b + 1] as usize].chunks(packed) {
+        let same = &sorted[starts[b] as usize..starts[b + 1] as usize];
+        for (i, group) in same.chunks(packed).enumerate() {
+            // What the next group reads comes while this one is computed.
+            for row in same[((i + 1) * packed).min(same.len())..].iter().take(packed) {
+                [&*w, m, v].into_iter().for_each(|matrix| prefetch(matrix, *row as usize * dim, dim));
+            }
             for (side, matrix) in side.iter_mut().zip([&*w, m, v]) {
                 for (row, side) in group.iter().zip(side.as_flattened_mut().chunks_exact_mut(dim)) {
-                    let start = *row as usize * dim;
-                    side.copy_from_slice(&matrix[start..start + dim]);
+                    copy_narrow(&matrix[*row as usize * dim..][..dim], side);
                 }
             }
             let [side_w, side_m, side_v] = &mut side;
@@ -302,8 +328,7 @@ fn adam_replay_narrow<const FMA: bool>(
             }
             for (side, matrix) in side.iter().zip([&mut *w, m, v]) {
                 for (row, side) in group.iter().zip(side.as_flattened().chunks_exact(dim)) {
-                    let start = *row as usize * dim;
-                    matrix[start..start + dim].copy_from_slice(side);
+                    copy_narrow(side, &mut matrix[*row as usize * dim..][..dim]);
                 }
             }
         }
@@ -464,4 +489,19 @@ kernel! {
         learning_rate: f32,
         weight_decay: f32,
     ) = sgd_rows_body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_every_narrow_width_are_copied_whole() {
+        for dim in 0..=NARROW * LANES / 2 {
+            let from: Vec<f32> = (1..=dim).map(|x| x as f32).collect();
+            let mut to = vec![0.0; dim];
+            copy_narrow(&from, &mut to);
+            assert_eq!(to, from);
+        }
+    }
 }
