@@ -68,12 +68,18 @@ fn a_calibrated_cascade_rejects_what_is_asked_and_needs_a_cascade() {
     let place = Place::new(CASCADE);
     place.reproduce(&["--out", "out"]).assert().success();
     let results = place.results("out");
-    let gap = |model: &str| {
+    let measured = |model: &str, what: &str| {
         let run = results["runs"].as_array().unwrap().iter().find(|run| run["model"] == model).unwrap();
-        run["measured"]["widest gap of rejection"].as_f64().unwrap()
+        run["measured"][what].as_f64()
     };
+    let gap = |model| measured(model, "widest gap of rejection").unwrap();
     assert!(gap("hdn") > 0.02, "three epochs learn it to {}; then this test shows nothing", gap("hdn"));
     assert!(gap("hdn-calibrated") < 0.01, "{}", gap("hdn-calibrated"));
+    // Other thresholds, the same scores: nearly the same lists.
+    let kept = |model| measured(model, "of its teacher's best 10");
+    let (of_mf, of_hdn) = (kept("hdn").unwrap(), kept("hdn-calibrated").unwrap());
+    assert!(0.0 < of_mf && of_mf < of_hdn && of_hdn <= 1.0, "{of_mf} {of_hdn}");
+    assert_eq!(kept("mf-bce"), None);
 
     for (from, to, problem) in [
         ("teacher = \"hdn\"", "teacher = \"mf-bce\"", "name one as teacher"),

@@ -20,6 +20,8 @@ use crate::record::{Record, Trial, at_epoch, tidy};
 
 /// Users whose top lists are timed.
 const TIMED_USERS: usize = 101;
+/// Users whose lists are compared with their teacher's: enough for two digits, few enough for slow teachers.
+const COMPARED_USERS: usize = 1000;
 
 /// One model over all seeds.
 #[derive(Default)]
@@ -172,10 +174,30 @@ fn all_users_seconds(lists: &dyn Retriever<Query = UserId>, k: usize, train: &In
     Ok(watch.cpu_seconds())
 }
 
-/// Users spread over all.
+/// At most so many users, spread over all.
+fn spread(train: &Interactions, most: usize) -> impl Iterator<Item = UserId> {
+    let step = (train.n_users() / most).max(1);
+    (0..train.n_users()).step_by(step).map(|u| UserId(u as u32)).take(most)
+}
+
+/// Users whose lists are timed.
 pub(crate) fn timed_users(train: &Interactions) -> impl Iterator<Item = UserId> {
-    let step = (train.n_users() / TIMED_USERS).max(1);
-    (0..train.n_users()).step_by(step).map(|u| UserId(u as u32)).take(TIMED_USERS)
+    spread(train, TIMED_USERS)
+}
+
+/// The share of a teacher's lists, as long as the longest cut-off, that its student lists too; with its name.
+pub(crate) fn kept(
+    teacher: Answers<'_>,
+    student: Answers<'_>,
+    plan: &Plan,
+    train: &Interactions,
+) -> Result<(String, f64)> {
+    let k = longest(plan, train.n_items());
+    let users: Vec<UserId> = spread(train, COMPARED_USERS).collect();
+    let share = with_lists(teacher, |teacher| {
+        with_lists(student, |student| Ok(rectify_eval::kept(teacher, student, train, &users, k)?))
+    })?;
+    Ok((format!("of its teacher's best {k}"), tidy(share)))
 }
 
 fn query_us(lists: &dyn Retriever<Query = UserId>, k: usize, train: &Interactions) -> Result<f64> {

@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use super::cache::{Cache, Measure, Recipe, TestAt, TestValues, Trained};
 use super::experiment::PostRank;
-use super::outcome::{ListCost, Outcome, longest, records};
+use super::outcome::{ListCost, Outcome, kept, longest, records};
 use super::plan::{Plan, PlannedModel, merge};
 use super::progress::Progress;
-use super::registry::{self, Answers, Beside, Kind};
+use super::registry::{self, Answers, Beside, Kind, Model};
 use super::trainer::Trainer;
 use super::{claims, figures, protocol};
 use crate::measure::Stopwatch;
@@ -250,7 +250,11 @@ impl One<'_> {
         outcome.tested.evaluations.push(evaluation);
         let cost = ListCost::of_model(model.answers(), self.plan, &self.split.train)?;
         let (train, k) = (&self.split.train, longest(self.plan, self.split.train.n_items()));
-        let beside = figures::of(&*model, &config, &self.model.batch_sizes, k, train)?;
+        let mut beside = figures::of(&*model, &config, &self.model.batch_sizes, k, train)?;
+        if let (Some(made), Some(name)) = (self.teacher, &self.model.teacher) {
+            let teacher = self.open(name, &made.reported)?;
+            beside.measured.extend([kept(teacher.answers(), model.answers(), self.plan, train)?]);
+        }
         let run = Run {
             paper: self.plan.paper.clone(),
             dataset: self.plan.dataset.clone(),
@@ -309,8 +313,7 @@ impl One<'_> {
         outcome: &mut Outcome,
         runs: &mut Vec<Run>,
     ) -> Result<()> {
-        let kind = self.plan.models.iter().find(|model| model.name == post.by).map(|model| &model.kind);
-        let second = registry::find(kind.context("a model of the plan")?)?.open(&by.reported.path)?;
+        let second = self.open(&post.by, &by.reported)?;
         for &depth in &post.depths {
             let all = Exhaustive::new(model.scorer);
             let lists = Rerank::new(model.retriever.unwrap_or(&all), second.answers().scorer, depth)?;
@@ -439,19 +442,19 @@ impl One<'_> {
         progress: &mut Progress,
     ) -> Result<Trained> {
         let opened = match (teacher, &self.model.teacher) {
-            (Some(teacher), Some(name)) => {
-                let kind = self.plan.models.iter().find(|model| model.name == *name).map(|model| &model.kind);
-                Some((
-                    teacher.key.as_str(),
-                    registry::find(kind.context("a teacher of the plan")?)?.open(&teacher.path)?,
-                ))
-            }
+            (Some(teacher), Some(name)) => Some((teacher.key.as_str(), self.open(name, teacher)?)),
             _ => None,
         };
         let teacher = opened.as_ref().map(|(key, model)| (*key, &**model));
         let measure = |model: Answers<'_>| self.test(model);
         let test_at = TestAt { epochs, measure: &measure };
         self.context.cache.get(&Recipe { teacher, ..*recipe }, label, validate, &test_at, progress)
+    }
+
+    /// Opens another model of the plan.
+    fn open(&self, name: &str, trained: &Trained) -> Result<Box<dyn Model>> {
+        let kind = self.plan.models.iter().find(|model| model.name == name).map(|model| &model.kind);
+        registry::find(kind.context("a model of the plan")?)?.open(&trained.path)
     }
 
     /// What is reported of a model in training.
