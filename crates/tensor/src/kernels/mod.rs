@@ -14,6 +14,7 @@ mod gemm;
 mod linear;
 mod lists;
 mod loss;
+mod narrow;
 mod panels;
 mod softmax;
 mod spd;
