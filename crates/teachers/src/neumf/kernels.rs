@@ -1,6 +1,6 @@
 //! The loops between the matrix products.
 
-use rectify_tensor::kernels::simd::kernel;
+use rectify_tensor::kernels::simd::{kernel, mul_add};
 
 /// Which rows the samples of a batch read and write.
 #[derive(Clone, Copy, Debug)]
@@ -127,6 +127,65 @@ fn first_layer_body<const FMA: bool>(user: &[f32], items: &[f32], out: &mut [f32
     }
 }
 
+/// Adding it leaves a small number, rounded to an integer, in the low bits.
+const ROUND: f32 = 1.5 * (1 << 23) as f32;
+/// Items of a block of the first pass; its matrices are (width, ITEMS).
+pub(super) const ITEMS: usize = 32;
+
+/// `relu(x · scale + shift)`, rounded to an integer, in the low 16 bits.
+#[inline(always)]
+fn relu_int16<const FMA: bool>(x: f32, scale: f32, shift: f32) -> u32 {
+    let z = mul_add::<FMA>(x, scale, shift);
+    (if z < 0.0 { 0.0 } else { z } + ROUND).to_bits()
+}
+
+#[inline(always)]
+fn first_words_body<const FMA: bool>(scaled_user: &[f32], items: &[f32], scale: f32, out: &mut [i32]) {
+    let (pairs, user) = (items.as_chunks::<{ 2 * ITEMS }>().0, scaled_user.as_chunks::<2>().0);
+    for ((out, pair), [low, high]) in out.as_chunks_mut::<ITEMS>().0.iter_mut().zip(pairs).zip(user) {
+        for l in 0..ITEMS {
+            let word = relu_int16::<FMA>(pair[l], scale, *low) & 0xffff;
+            out[l] = (word | relu_int16::<FMA>(pair[ITEMS + l], scale, *high) << 16) as i32;
+        }
+    }
+}
+
+#[inline(always)]
+fn next_words_body<const FMA: bool>(sums: &[i32], unit: f32, scaled_bias: &[f32], out: &mut [i32]) {
+    let (pairs, bias) = (sums.as_chunks::<{ 2 * ITEMS }>().0, scaled_bias.as_chunks::<2>().0);
+    for ((out, pair), [low, high]) in out.as_chunks_mut::<ITEMS>().0.iter_mut().zip(pairs).zip(bias) {
+        for l in 0..ITEMS {
+            let word = relu_int16::<FMA>(pair[l] as f32, unit, *low) & 0xffff;
+            out[l] = (word | relu_int16::<FMA>(pair[ITEMS + l] as f32, unit, *high) << 16) as i32;
+        }
+    }
+}
+
+#[inline(always)]
+fn top_scores_body<const FMA: bool>(
+    sums: &[i32],
+    unit: f32,
+    bias: &[f32],
+    output: &[f32],
+    weighted: &[f32],
+    products: &[f32],
+    out: &mut [f32; ITEMS],
+) {
+    let mut scores = [0.0f32; ITEMS];
+    for ((sums, bias), output) in sums.as_chunks::<ITEMS>().0.iter().zip(bias).zip(output) {
+        for l in 0..ITEMS {
+            let z = mul_add::<FMA>(sums[l] as f32, unit, *bias);
+            scores[l] = mul_add::<FMA>(if z < 0.0 { 0.0 } else { z }, *output, scores[l]);
+        }
+    }
+    for (products, weight) in products.as_chunks::<ITEMS>().0.iter().zip(weighted) {
+        for l in 0..ITEMS {
+            scores[l] = mul_add::<FMA>(products[l], *weight, scores[l]);
+        }
+    }
+    *out = scores;
+}
+
 kernel! {
     /// Products into the first `gmf` columns of `joint` (n, w.joint), concatenations into `tower` (n, 2·w.mlp).
     pub(super) fn read_pairs / read_pairs_at(
@@ -174,4 +233,28 @@ kernel! {
 kernel! {
     /// `out ← relu(user + items)`; user (h), items and out (n, h).
     pub(super) fn first_layer / first_layer_at(user: &[f32], items: &[f32], out: &mut [f32]) = first_layer_body
+}
+kernel! {
+    /// `out ← round(relu(scaled_user + scale · items))`, rows 2p and 2p + 1 side by side in a word; scaled_user (h), items (h, ITEMS),
+    /// out (h / 2, ITEMS).
+    pub(super) fn first_words / first_words_at(scaled_user: &[f32], items: &[f32], scale: f32, out: &mut [i32])
+        = first_words_body
+}
+kernel! {
+    /// `out ← round(relu(scaled_bias + unit · sums))`, likewise; sums (h, ITEMS), scaled_bias (h), out (h / 2, ITEMS).
+    pub(super) fn next_words / next_words_at(sums: &[i32], unit: f32, scaled_bias: &[f32], out: &mut [i32])
+        = next_words_body
+}
+kernel! {
+    /// `out ← output · relu(unit · sums + bias) + weighted · products`; sums (h, ITEMS), bias and output (h), products (g, ITEMS),
+    /// weighted (g).
+    pub(super) fn top_scores / top_scores_at(
+        sums: &[i32],
+        unit: f32,
+        bias: &[f32],
+        output: &[f32],
+        weighted: &[f32],
+        products: &[f32],
+        out: &mut [f32; ITEMS],
+    ) = top_scores_body
 }

@@ -10,6 +10,7 @@
 mod config;
 #[cfg(feature = "cuda")]
 mod device;
+mod first_pass;
 mod kernels;
 mod model;
 mod network;

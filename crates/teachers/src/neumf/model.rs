@@ -3,20 +3,26 @@
 use std::path::Path;
 
 use rectify_core::artifact::{Array, Artifact, ArtifactError, ArtifactWriter, Overwrite};
-use rectify_core::{Hidden, HiddenWidths, ItemId, QueryError, Scorer, Teacher, UserId, Violation, check_len};
+use rectify_core::{
+    Exhaustive, Hidden, HiddenWidths, Hit, ItemFilter, ItemId, QueryError, Retriever, Scorer, Teacher, TopK, UserId,
+    Violation, check_len,
+};
 use rectify_tensor::ParamStore;
-use rectify_tensor::kernels::{Activation, Op, dots, gemm, linear_bias_act};
+use rectify_tensor::kernels::{Activation, Level, Op, bias_act, dots, gemm, linear_bias_act, small_product};
 
 use super::NeuMfConfig;
+use super::first_pass::{self, FirstPass};
 use super::kernels::first_layer;
 use super::network::Keys;
 
 const KIND: &str = "neumf";
 const VERSION: u32 = 1;
 
-/// Items scored together. Every product has this many rows, filled or not, so that the bits of a score depend neither on how
-/// many items were asked nor on their order.
+/// Items scored together. A product of a large layer has this many rows, filled or not, so that the bits of a score depend neither on
+/// how many items were asked nor on their order.
 const BLOCK: usize = 128;
+/// Weights of a layer that stay in the nearest cache; its product sums each row alike, however many there are.
+const SMALL: usize = 1 << 14;
 
 /// A frozen GMF, MLP or NeuMF.
 ///
@@ -25,6 +31,10 @@ const BLOCK: usize = 128;
 ///
 /// The first layer of the tower is linear in the concatenation, so its share of each item is computed once, when the model
 /// is made (one vector of the first layer's width an item), and its share of the user once a query.
+///
+/// As a [`Retriever`] it gives the answers of scoring every item. On a processor with AVX-512 VNNI it gets there in half the
+/// time: a first pass in 16-bit integers with a proven bound leaves few items to score in f32 ([`candidates`](Self::candidates)), if the
+/// tower has at least two layers, all but the last of even width. That takes twice the items' memory.
 #[derive(Clone, Debug)]
 pub struct NeuMf {
     config: NeuMfConfig,
@@ -39,10 +49,11 @@ pub struct NeuMf {
     products: Vec<f32>,
     /// First layer's share of each item, bias included, (n_items, hidden[0]).
     first: Vec<f32>,
+    first_pass: Option<FirstPass>,
 }
 
 /// Weight and bias of a layer of the tower.
-type Layer = (Array<f32>, Array<f32>);
+pub(super) type Layer = (Array<f32>, Array<f32>);
 
 /// Parameters by their names, before they are checked.
 pub(super) struct Parts {
@@ -88,7 +99,48 @@ impl NeuMf {
             linear_bias_act(&column(gmf..dim), &weight[mlp * bias.len()..], bias, Activation::Identity, &mut first);
             first
         });
-        Self { config, n_users, n_items, users, items, layers, output, bias, products, first }
+        let mut model =
+            Self { config, n_users, n_items, users, items, layers, output, bias, products, first, first_pass: None };
+        // Slower than f32 where the processor has no such products.
+        if Level::best() >= Level::Avx512Vnni {
+            model.first_pass = model.first_pass();
+        }
+        model
+    }
+
+    /// A first pass, quick here or not, if the tower can have one.
+    pub(super) fn first_pass(&self) -> Option<FirstPass> {
+        FirstPass::new(&self.layers, &self.output, self.bias, &self.first, &self.products)
+    }
+
+    /// With that pass.
+    #[cfg(test)]
+    pub(super) fn certified(mut self) -> Option<Self> {
+        self.first_pass = Some(self.first_pass()?);
+        Some(self)
+    }
+
+    /// What a first pass asks of a user: share of the first layer, and `w ⊙ p_u`.
+    pub(super) fn query(&self, user: UserId) -> Result<(Vec<f32>, Vec<f32>), QueryError> {
+        let (product, embedding) = self.user(user)?;
+        let mut first = vec![0.0; self.config.hidden.first().copied().unwrap_or(0)];
+        self.user_first(embedding, &mut first);
+        Ok((first, self.weighted(product)))
+    }
+
+    /// The items that a first pass in 16-bit integers cannot prove not to be among the best `k`, ascending; `None` if there is no such pass.
+    ///
+    /// # Errors
+    /// An unknown user.
+    pub fn candidates(
+        &self,
+        user: UserId,
+        k: usize,
+        filter: &ItemFilter<'_>,
+    ) -> Result<Option<Vec<ItemId>>, QueryError> {
+        let (first, weighted) = self.query(user)?;
+        let query = first_pass::Query { first: &first, weighted: &weighted };
+        Ok(self.first_pass.as_ref().and_then(|pass| pass.candidates(&query, k, filter)))
     }
 
     /// Puts a trained GMF and a trained MLP together, as the start of a NeuMF that is then trained on: both branches are
@@ -138,6 +190,12 @@ impl NeuMf {
         self.n_users
     }
 
+    /// Number of items.
+    #[must_use]
+    pub const fn n_items(&self) -> usize {
+        self.n_items
+    }
+
     /// Number of learned values.
     #[must_use]
     pub fn n_params(&self) -> usize {
@@ -147,7 +205,8 @@ impl NeuMf {
     /// Bytes of the arrays that answer queries.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        4 * (self.n_params() - self.items.len() + self.products.len() + self.first.len())
+        let pass = self.first_pass.as_ref().map_or(0, FirstPass::size_bytes);
+        4 * (self.n_params() - self.items.len() + self.products.len() + self.first.len()) + pass
     }
 
     pub(super) fn parts(&self) -> (&[f32], &[f32], &[Layer], &[f32], f32) {
@@ -161,10 +220,17 @@ impl NeuMf {
         Ok(row.split_at(self.config.gmf_dim))
     }
 
-    fn scratch(&self) -> Scratch {
-        let layers = self.config.hidden.iter().map(|width| vec![0.0; BLOCK * width]).collect();
+    /// Whether the product of a layer sums each row alike, however many there are.
+    fn is_small((weight, bias): &Layer) -> bool {
+        weight.len() <= SMALL && bias.len().is_multiple_of(32)
+    }
+
+    /// For blocks of up to `n` items.
+    fn scratch(&self, n: usize) -> Scratch {
+        let rows = if self.layers.iter().skip(1).all(Self::is_small) { n.min(BLOCK) } else { BLOCK };
+        let layers = self.config.hidden.iter().map(|width| vec![0.0; rows * width]).collect();
         let first = self.config.hidden.first().map_or_else(Vec::new, |width| vec![0.0; *width]);
-        Scratch { first, layers, products: Vec::new(), scores: vec![0.0; BLOCK] }
+        Scratch { first, layers, products: Vec::new(), scores: vec![0.0; n.min(BLOCK)] }
     }
 
     /// The user's share of the first layer.
@@ -178,10 +244,20 @@ impl NeuMf {
     /// The tower above the first layer's inputs of a block's items: `layers` of the scratch.
     fn tower(&self, first: &[f32], scratch: &mut Scratch) {
         let Some(bottom) = scratch.layers.first_mut() else { return };
+        let rows = first.len() / scratch.first.len();
         first_layer(&scratch.first, first, &mut bottom[..first.len()]);
-        for (l, (weight, bias)) in self.layers.iter().enumerate().skip(1) {
+        for (l, layer) in self.layers.iter().enumerate().skip(1) {
+            let (weight, bias) = layer;
             let (below, above) = scratch.layers.split_at_mut(l);
-            linear_bias_act(&below[l - 1], weight, bias, Activation::Relu, &mut above[0]);
+            let (below, above) = (&below[l - 1], &mut above[0]);
+            if Self::is_small(layer) {
+                let (n, k) = (bias.len(), weight.len() / bias.len());
+                let above = &mut above[..rows * n];
+                small_product((rows, n, k), &below[..rows * k], weight, false, above);
+                bias_act(above, bias, Activation::Relu);
+            } else {
+                linear_bias_act(below, weight, bias, Activation::Relu, above);
+            }
         }
     }
 
@@ -285,7 +361,7 @@ impl Scorer for NeuMf {
         let (product, embedding) = self.user(*user)?;
         self.known(items)?;
         let (gmf, width) = (self.config.gmf_dim, self.config.hidden.first().copied().unwrap_or(0));
-        let (mut scratch, weighted) = (self.scratch(), self.weighted(product));
+        let (mut scratch, weighted) = (self.scratch(items.len()), self.weighted(product));
         self.user_first(embedding, &mut scratch.first);
         let mut first = Vec::with_capacity(BLOCK * width);
         for (items, out) in items.chunks(BLOCK).zip(out.chunks_mut(BLOCK)) {
@@ -306,7 +382,7 @@ impl Scorer for NeuMf {
         check_len("out", self.n_items, out.len())?;
         let (product, embedding) = self.user(*user)?;
         let (gmf, width) = (self.config.gmf_dim, self.config.hidden.first().copied().unwrap_or(0));
-        let (mut scratch, weighted) = (self.scratch(), self.weighted(product));
+        let (mut scratch, weighted) = (self.scratch(self.n_items), self.weighted(product));
         self.user_first(embedding, &mut scratch.first);
         for (block, out) in out.chunks_mut(BLOCK).enumerate() {
             let items = block * BLOCK..block * BLOCK + out.len();
@@ -314,6 +390,25 @@ impl Scorer for NeuMf {
             let first = &self.first[items.start * width..items.end * width];
             self.score_block(&weighted, products, first, &mut scratch, out);
         }
+        Ok(())
+    }
+}
+
+impl Retriever for NeuMf {
+    type Query = UserId;
+
+    fn n_items(&self) -> usize {
+        self.n_items
+    }
+
+    fn top_k(&self, user: &UserId, k: usize, filter: &ItemFilter<'_>, out: &mut TopK) -> Result<(), QueryError> {
+        // With so many asked for, f32 has most items to score anyway.
+        let few = k > 0 && k <= self.n_items / 8;
+        let candidates = if few { self.candidates(*user, k, filter)? } else { None };
+        let Some(candidates) = candidates else { return Exhaustive::new(self).top_k(user, k, filter, out) };
+        let mut scores = vec![0.0; candidates.len()];
+        self.score_into(user, &candidates, &mut scores)?;
+        out.assign(k, candidates.iter().zip(&scores).map(|(item, score)| Hit { item: *item, score: *score }));
         Ok(())
     }
 }
@@ -341,7 +436,7 @@ impl Hidden for NeuMf {
         let (joint, gmf) = (self.config.joint_dim(), self.config.gmf_dim);
         check_len("out", pairs.len() * joint, out.len())?;
         let width = self.config.hidden.first().copied().unwrap_or(0);
-        let mut scratch = self.scratch();
+        let mut scratch = self.scratch(pairs.len());
         let mut start = 0;
         while start < pairs.len() {
             // Pairs of one user that stand together share the user's part.

@@ -1,7 +1,9 @@
 use std::path::Path;
 
 use rectify_core::artifact::{ArtifactWriter, Overwrite};
-use rectify_core::{Hidden, ItemId, QueryError, Scorer, Teacher, UserId, testing};
+use rectify_core::{
+    Exhaustive, Hidden, ItemFilter, ItemId, QueryError, Retriever, Scorer, Teacher, TopK, UserId, testing,
+};
 use rectify_tensor::train::{Checkpoint, Silent};
 use rectify_tensor::{RowUpdate, Sgd};
 
@@ -386,5 +388,78 @@ fn a_guided_step_follows_the_gradient_of_the_guide_too() {
     for (at, slope) in fixture::numeric_gradient(&before, objective).iter().enumerate() {
         let (got, want) = (plain[at] - guided[at], rate * slope);
         assert!((got - want).abs() < 2e-5 * want.abs().max(1.0), "{at}: {got} {want}");
+    }
+}
+
+/// Towers that can have a first pass.
+fn variants_with_a_first_pass() -> [NeuMfConfig; 5] {
+    [
+        small(),
+        NeuMfConfig { hidden: vec![14, 33], ..small() },
+        NeuMfConfig { hidden: vec![12, 32], ..small() },
+        NeuMfConfig { hidden: vec![32, 16, 48], ..small() }.mlp_part(),
+        NeuMfConfig { hidden: vec![32, 16], init_std: 1.0, ..small() },
+    ]
+}
+
+#[test]
+fn a_first_pass_changes_no_answer_and_leaves_few_items() {
+    let train = fixture::clusters(30, 600);
+    for config in variants_with_a_first_pass() {
+        let plain = fitted(&train, &config, &run(10)).0;
+        let model = plain.clone().certified().unwrap();
+        let users: Vec<UserId> = (0..30).map(UserId).collect();
+        let queries: Vec<&UserId> = users.iter().collect();
+        testing::retriever(&model, &queries, &testing::Oracle::scorer(&plain));
+        testing::retriever_refuses(&model, &UserId(0), &UserId(30));
+        let mut left = 0;
+        let (mut got, mut want) = (TopK::new(), TopK::new());
+        for user in users {
+            let seen: Vec<ItemId> = train.items_of(user).to_vec();
+            for filter in [ItemFilter::all(), ItemFilter::seen(&seen).unwrap()] {
+                model.top_k(&user, 10, &filter, &mut got).unwrap();
+                Exhaustive::new(&plain).top_k(&user, 10, &filter, &mut want).unwrap();
+                assert_eq!(got, want);
+            }
+            left += model.candidates(user, 10, &ItemFilter::all()).unwrap().unwrap().len();
+        }
+        assert!(left < 30 * 200, "{left} items of 30 users, {config:?}");
+    }
+}
+
+/// Scores that bfloat16 cannot tell apart.
+#[test]
+fn a_first_pass_keeps_what_it_cannot_tell_apart() {
+    let config = NeuMfConfig { hidden: vec![32, 16], ..small() };
+    let model = fitted(&fixture::clusters(10, 300), &config, &run(3)).0;
+    let (users, items, layers, output, bias) = model.parts();
+    let dim = config.embedding_dim();
+    let near = items[..dim].iter().cycle().take(items.len()).enumerate();
+    let near: Vec<f32> = near.map(|(at, x)| x * (1.0 + (at / dim * 37 % 300) as f32 * 1e-6)).collect();
+    let parts = Parts {
+        users: users.to_vec().into(),
+        items: near.into(),
+        layers: layers.to_vec(),
+        output: output.to_vec().into(),
+        bias,
+    };
+    let model = NeuMf::from_parts(config, parts).certified().unwrap();
+    let (mut got, mut want) = (TopK::new(), TopK::new());
+    for user in (0..10).map(UserId) {
+        assert_eq!(model.candidates(user, 5, &ItemFilter::all()).unwrap().unwrap().len(), 300);
+        model.top_k(&user, 5, &ItemFilter::all(), &mut got).unwrap();
+        Exhaustive::new(&model).top_k(&user, 5, &ItemFilter::all(), &mut want).unwrap();
+        assert_eq!(got, want);
+    }
+}
+
+#[test]
+fn towers_without_products_or_of_odd_width_have_no_first_pass() {
+    let train = fixture::clusters(10, 40);
+    let of_layers = |hidden: &[usize]| NeuMfConfig { hidden: hidden.to_vec(), ..small() };
+    for config in [small().gmf_part(), of_layers(&[8]), of_layers(&[9, 6]), of_layers(&[8, 7, 2])] {
+        let model = fitted(&train, &config, &run(1)).0;
+        assert!(model.clone().certified().is_none(), "{config:?}");
+        assert_eq!(model.candidates(UserId(0), 3, &ItemFilter::all()).unwrap(), None);
     }
 }

@@ -11,6 +11,7 @@ mod bce;
 mod bpr;
 mod codes;
 mod gemm;
+mod int16;
 mod linear;
 mod lists;
 mod loss;
@@ -27,6 +28,7 @@ pub use bce::{Labelled, bce};
 pub use bpr::{Pairs, bpr};
 pub use codes::{argmax, select_codes, select_codes_backward, straight_through};
 pub use gemm::{Op, gemm};
+pub use int16::int16_product;
 pub use linear::{
     Activation, activation_backward, bias_act, column_sums_add, linear_bias_act, linear_bias_act_backward,
 };

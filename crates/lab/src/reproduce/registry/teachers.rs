@@ -56,7 +56,7 @@ impl Model for Factors {
 
 impl Model for NeuMf {
     fn answers(&self) -> Answers<'_> {
-        Answers { scorer: self, retriever: None, hidden: self.hidden() }
+        Answers { scorer: self, retriever: Some(self), hidden: self.hidden() }
     }
 
     fn n_params(&self) -> Option<usize> {
