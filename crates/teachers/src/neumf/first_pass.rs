@@ -22,7 +22,7 @@ use rectify_tensor::kernels::int16_product;
 use super::kernels::{ITEMS, first_words, next_words, top_scores};
 use super::model::Layer;
 
-/// Weights of a layer that stay there.
+/// Weights of the largest layer; of larger ones the products wait for memory.
 const MAX_WEIGHTS: usize = 1 << 15;
 /// Norms beyond it have no first pass.
 const LARGEST: f64 = 1e15;
