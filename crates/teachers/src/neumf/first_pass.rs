@@ -13,8 +13,8 @@
 //!
 //! What keeps the distance sound in f32: sums of `k` products differ from exact ones by `γ·‖W‖_F·n`, `γ = k·2⁻²⁴` and a little
 //! (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1); the roundings of the pass between its sums and the last sums
-//! of both ways are few and paid alike. Norms are computed in f64 and rounded up. Lengths beyond 1e15 take the f32 path, which excludes
-//! overflow.
+//! of both ways are few and paid alike. Norms are computed in f64 and rounded up. Lengths beyond 1e15 and weights next to nothing
+//! take the f32 path, which excludes overflow and underflow.
 
 use rectify_core::{Hit, ItemFilter, ItemId, Selector};
 use rectify_tensor::kernels::int16_product;
@@ -208,14 +208,15 @@ impl FirstPass {
             let root = (layer.k as f64).sqrt();
             let scale = (LONGEST - HALF * root) / longest;
             let lost = HALF * root / scale;
+            let unit = 1.0 / (f64::from(scale as f32) * layer.scale);
             scales.inputs.push(scale as f32);
-            scales.units.push((1.0 / (f64::from(scale as f32) * layer.scale)) as f32);
+            scales.units.push(unit as f32);
             let exact = longest + error;
             let summing = layer.summing * 2.0 * (exact + lost) + 16.0 * UNIT_ROUNDOFF * layer.bias_norm;
             error = layer.norm * (error + lost) + layer.lost * (longest + lost) + summing;
             longest = layer.norm * exact + layer.bias_norm + error;
-            // Also false for NaN.
-            if !(longest <= LARGEST && scale >= 1e-15) {
+            // Also false for NaN. A smaller unit, of weights that are next to nothing, would lose digits as a subnormal number.
+            if !(longest <= LARGEST && scale >= 1e-15 && unit >= 1e-25) {
                 return None;
             }
         }
@@ -311,6 +312,18 @@ mod tests {
                 assert!(far <= scales.distance, "{far} beyond {}, std {std}", scales.distance);
                 assert!(scales.distance < 0.2 * f64::from(high - low), "{} of {low} to {high}", scales.distance);
             }
+        }
+    }
+
+    /// Layers of zeros, and weights beyond all bounds: everything is scored in f32.
+    #[test]
+    fn sizes_that_the_bound_is_not_good_for_have_no_candidates() {
+        for (weight, has_candidates) in [(0.0f32, false), (1e-30, false), (0.1, true), (1e15, false)] {
+            let layer = |k: usize, n: usize| (vec![weight; k * n].into(), vec![0.5; n].into());
+            let first = vec![1.0; 40 * 8];
+            let pass = FirstPass::new(&[layer(4, 8), layer(8, 4)], &[1.0; 4], 0.0, &first, &[]).unwrap();
+            let query = Query { first: &[1.0; 8], weighted: &[] };
+            assert_eq!(pass.candidates(&query, 3, &ItemFilter::all()).is_some(), has_candidates, "{weight:e}");
         }
     }
 
