@@ -193,7 +193,7 @@ impl CodeIndex {
         let asked = Asked::new(self, tables, filters);
         let mut search = Search::new(self, &asked, k, None);
         if k > 0 {
-            search.scan(level, 0..self.codes.n_items);
+            search.scan_all(level, k);
         }
         search.finish(out);
     }
@@ -328,6 +328,9 @@ impl Index for CodeIndex {
 mod tests {
     use super::*;
     use crate::Composition;
+    use crate::quick::QuickTable;
+    use crate::ranks::guess;
+    use rectify_core::Hit;
     use rectify_core::rng::Seed;
 
     fn index(n: usize, b: usize, w: usize, composition: Composition) -> CodeIndex {
@@ -355,6 +358,44 @@ mod tests {
             let expected = answer(Level::Scalar);
             for level in Level::available() {
                 assert_eq!(answer(level), expected, "{level:?} with {b} codebooks of {w}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_guess_changes_no_list_even_when_it_is_wrong() {
+        let (n, k) = (33 * 512, 600);
+        let shape = CodeShape { embedding_dim: 4, n_codebooks: 4, n_codewords: 256, composition: Composition::Sum };
+        let mut rng = Seed(8).rng();
+        let codebooks: Vec<f32> =
+            (0..4 * 256 * 4).map(|i| (i % 1024) as f32 / 1024.0 + 0.1 * rng.normal() as f32).collect();
+        // Higher codes score higher. Of 33 runs of 512 items the first and the seventeenth are the sample.
+        let spread: Vec<u8> = (0..n * 4).map(|_| rng.below(256) as u8).collect();
+        let gathered: Vec<u8> = spread
+            .iter()
+            .enumerate()
+            .map(|(at, code)| if at / 4 / 512 % 16 == 0 { code / 2 + 128 } else { code / 2 })
+            .collect();
+        let query = [1.0, 0.9, 1.1, 1.0];
+        for (codes, wrong) in [(spread, false), (gathered, true)] {
+            let index = CodeIndex::from_codes(shape.clone(), &codebooks, &codes).unwrap();
+            let tables = [index.table(&query).unwrap(), index.table(&query.map(|x| -x)).unwrap()];
+            let filters = [ItemFilter::all()];
+            let quick: Vec<QuickTable> = tables.iter().map(|table| QuickTable::new(&shape, table)).collect();
+            let guesses = guess(Level::Scalar, &index.codes, &quick, &filters, k);
+            assert!(guesses.iter().all(|&guess| guess > 0), "there is a sample");
+            let byte = |item, b| u16::from(quick[0].bytes[b * 256 + usize::from(index.codes.code(item, b))]);
+            let reached = (0..n).filter(|&item| (0..4).map(|b| byte(item, b)).sum::<u16>() >= guesses[0]).count();
+            assert_eq!(reached < k, wrong, "{reached} items have the byte sum that was guessed");
+            for level in Level::available() {
+                let mut lists = vec![TopK::new(); 2];
+                index.search(level, &tables, k, &filters, &mut lists);
+                for (table, list) in tables.iter().zip(&lists) {
+                    let hits = (0..n).map(|item| Hit::new(ItemId(item as u32), index.score(table, item)));
+                    let mut expected: Vec<Hit> = hits.collect();
+                    expected.sort();
+                    assert_eq!(list.hits(), &expected[..k], "{level:?}");
+                }
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Byte sums of codes over blocks of 64 items, with run-time dispatch.
 //!
 //! A table of 256 bytes fits four 512-bit registers, so 64 look-ups are two two-register permutations and a blend (AVX-512 VBMI);
-//! a table of 16 bytes fits one, and 64 look-ups are one shuffle. All levels compute the same integers.
+//! a table of 16 bytes fits one, and 64 look-ups are one shuffle. AVX2 has that shuffle alone, for 32 look-ups: it takes sixteen of them for 256
+//! bytes. All levels compute the same integers.
 
 pub(crate) use rectify_core::simd::Level;
 
@@ -89,10 +90,11 @@ fn scan_plain(
 }
 
 #[cfg(target_arch = "x86_64")]
+#[expect(clippy::needless_range_loop, reason = "loops of constant length over several arrays become registers")]
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{BLOCK, GROUP, QuickTable, Visitor, block_sums, scan_plain};
+    use super::{BLOCK, GROUP, QuickTable, Visitor, block_sums};
 
     /// Blocks that share a table's registers.
     const RUN: usize = 8;
@@ -280,6 +282,11 @@ mod x86 {
         sums
     }
 
+    /// Vectors of 32 codes that share a row of a table: their sums, codes and results take twelve of sixteen registers.
+    const VECTORS_256: usize = 4;
+    /// Vectors a block.
+    const PER_BLOCK: usize = BLOCK / 32;
+
     #[target_feature(enable = "avx2")]
     pub(super) fn scan_bytes_256(
         blocks: &[u8],
@@ -288,7 +295,152 @@ mod x86 {
         tables: &[QuickTable],
         visitor: &mut impl Visitor,
     ) {
-        scan_plain(blocks, first, planes, false, tables, visitor);
+        let n_blocks = VECTORS_256 / PER_BLOCK;
+        let runs = blocks.chunks_exact(n_blocks * BLOCK * planes);
+        let rest = runs.remainder();
+        let first_of_rest = first + (blocks.len() - rest.len()) / planes;
+        for (r, run) in runs.enumerate() {
+            scan_run_256::<VECTORS_256>(run, first + r * n_blocks * BLOCK, planes, tables, visitor);
+        }
+        for (b, block) in rest.chunks_exact(BLOCK * planes).enumerate() {
+            scan_run_256::<PER_BLOCK>(block, first_of_rest + b * BLOCK, planes, tables, visitor);
+        }
+    }
+
+    /// All queries over a run of `V` vectors.
+    #[target_feature(enable = "avx2")]
+    fn scan_run_256<const V: usize>(
+        run: &[u8],
+        first: usize,
+        planes: usize,
+        tables: &[QuickTable],
+        visitor: &mut impl Visitor,
+    ) {
+        for (q, table) in tables.iter().enumerate() {
+            let limit = visitor.limit(q);
+            if planes <= GROUP {
+                if limit > 255 {
+                    continue;
+                }
+                let sums = group_sums_256::<V>(run, planes, 0, &table.bytes);
+                let limit = _mm256_set1_epi8(limit as i8);
+                let mut passed = [0u32; V];
+                for v in 0..V {
+                    let reached = _mm256_cmpeq_epi8(_mm256_max_epu8(sums[v], limit), sums[v]);
+                    passed[v] = _mm256_movemask_epi8(reached) as u32;
+                }
+                if passed == [0; V] {
+                    continue;
+                }
+                let mut of_run = [[0u8; 32]; V];
+                for v in 0..V {
+                    store_256(sums[v], &mut of_run[v]);
+                }
+                show_256(visitor, q, first, &passed, of_run.as_flattened());
+            } else {
+                let mut wide = [[_mm256_setzero_si256(); 2]; V];
+                for (g, group) in table.bytes.chunks(GROUP * 256).enumerate() {
+                    let sums = group_sums_256::<V>(run, planes, g * GROUP, group);
+                    for v in 0..V {
+                        let low = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(sums[v]));
+                        let high = _mm256_cvtepu8_epi16(_mm256_extracti128_si256::<1>(sums[v]));
+                        wide[v] = [_mm256_add_epi16(wide[v][0], low), _mm256_add_epi16(wide[v][1], high)];
+                    }
+                }
+                // All sums are far below 2¹⁵, so the signed comparison is right; `limit` 0 becomes "above -1".
+                let below = _mm256_set1_epi16(limit as i16 - 1);
+                let mut passed = [0u32; V];
+                for v in 0..V {
+                    let [low, high] = [_mm256_cmpgt_epi16(wide[v][0], below), _mm256_cmpgt_epi16(wide[v][1], below)];
+                    // Packing works in halves: quarters 0, 2, 1, 3 of what is wanted.
+                    let packed = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi16(low, high));
+                    passed[v] = _mm256_movemask_epi8(packed) as u32;
+                }
+                if passed == [0; V] {
+                    continue;
+                }
+                let mut of_run = [[0u16; 32]; V];
+                for v in 0..V {
+                    let (halves, _) = of_run[v].as_chunks_mut::<16>();
+                    for half in 0..2 {
+                        store_256(wide[v][half], &mut halves[half]);
+                    }
+                }
+                show_256(visitor, q, first, &passed, of_run.as_flattened());
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn load_256(bytes: &[u8]) -> __m256i {
+        debug_assert!(bytes.len() >= 32);
+        #[expect(unsafe_code, reason = "an unaligned vector load")]
+        // SAFETY: every caller passes a checked range of 32 bytes.
+        unsafe {
+            _mm256_loadu_si256(bytes.as_ptr().cast())
+        }
+    }
+
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn store_256<S>(sums: __m256i, to: &mut [S]) {
+        assert_eq!(size_of_val(to), 32, "room for a register");
+        #[expect(unsafe_code, reason = "an unaligned vector store")]
+        // SAFETY: `to` has the 32 bytes of a register, and every caller's numbers may have any bits.
+        unsafe {
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), sums);
+        }
+    }
+
+    /// Shows the blocks of a run that have something to show.
+    fn show_256<S: Copy + Into<u16>>(visitor: &mut impl Visitor, q: usize, first: usize, passed: &[u32], sums: &[S]) {
+        let passed = passed.chunks_exact(PER_BLOCK).map(|p| u64::from(p[0]) | u64::from(p[1]) << 32);
+        for (b, (passed, sums)) in passed.zip(sums.as_chunks::<BLOCK>().0).enumerate() {
+            if passed != 0 {
+                visitor.visit(q, first + b * BLOCK, passed, sums);
+            }
+        }
+    }
+
+    /// Sums of the table's bytes over the planes of a group, for a run of `V` vectors.
+    ///
+    /// A register holds a row of 16 of a table's 256 bytes, and a shuffle looks up four bits in it, or gives 0 where the eighth is set. So for
+    /// each half of the table codes count down by 16 a row, below 0 and no further, and each row's difference from the one before
+    /// is added by XOR to the codes that are not yet below 0: what is left is the row that a code began in.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn group_sums_256<const V: usize>(run: &[u8], planes: usize, first_plane: usize, group: &[u8]) -> [__m256i; V] {
+        let a_row = _mm256_set1_epi8(16);
+        let mut sums = [_mm256_setzero_si256(); V];
+        for (p, table) in group.as_chunks::<256>().0.iter().enumerate() {
+            let mut found = [_mm256_setzero_si256(); V];
+            for (half, rows) in table.as_chunks::<128>().0.iter().enumerate() {
+                // Codes of the other half are below 0 from the start.
+                let flip = _mm256_set1_epi8(if half == 0 { 0 } else { i8::MIN });
+                let mut left = [_mm256_setzero_si256(); V];
+                for v in 0..V {
+                    let at = (v / PER_BLOCK * planes + first_plane + p) * BLOCK + v % PER_BLOCK * 32;
+                    left[v] = _mm256_xor_si256(load_256(&run[at..at + 32]), flip);
+                }
+                let mut before = _mm256_setzero_si256();
+                for row in rows.as_chunks::<16>().0 {
+                    #[expect(unsafe_code, reason = "an unaligned vector load")]
+                    // SAFETY: a row has the 16 bytes of half a register.
+                    let row = unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(row.as_ptr().cast())) };
+                    let step = _mm256_xor_si256(row, before);
+                    before = row;
+                    for v in 0..V {
+                        found[v] = _mm256_xor_si256(found[v], _mm256_shuffle_epi8(step, left[v]));
+                        left[v] = _mm256_subs_epi8(left[v], a_row);
+                    }
+                }
+            }
+            for v in 0..V {
+                sums[v] = _mm256_add_epi8(sums[v], found[v]);
+            }
+        }
+        sums
     }
 
     #[target_feature(enable = "avx2")]

@@ -10,6 +10,7 @@ mod inverted;
 mod kernels;
 mod layout;
 mod quick;
+mod ranks;
 mod search;
 
 #[cfg(feature = "train")]

@@ -8,6 +8,7 @@ use crate::CodeIndex;
 use crate::kernels::{self, Level, Visitor};
 use crate::layout::{BLOCK, BlockedCodes};
 use crate::quick::QuickTable;
+use crate::ranks::{self, Ranks};
 
 /// What is asked: the f32 table of each query, and the same in bytes.
 pub(crate) struct Asked<'a> {
@@ -42,8 +43,10 @@ struct State {
     ranks: Ranks,
     /// Items that may enter and are not scored yet: position and byte sum. Most leave as the limit rises, unscored.
     waiting: Vec<(u32, u16)>,
-    /// Items with smaller byte sums cannot enter any more.
+    /// Items with smaller byte sums cannot enter any more, if the guess holds.
     limit: u16,
+    /// What the `k`-th largest byte sum was guessed to be at least.
+    guess: u16,
 }
 
 /// Bytes of codes that may wait, for all queries together: few enough to be in the processor's caches when they are looked at again.
@@ -58,6 +61,7 @@ impl State {
             ranks: Ranks::new(k, quick.largest),
             waiting: Vec::new(),
             limit: quick.limit(f32::NEG_INFINITY),
+            guess: 0,
         }
     }
 
@@ -72,40 +76,35 @@ impl State {
     }
 }
 
-/// The `k`-th largest byte sum so far; `k` is at least 1 where anything is added.
-struct Ranks {
-    k: usize,
-    /// Items by their byte sum.
-    counts: Vec<u32>,
-    /// The `k`-th largest sum, or 0 while there are fewer.
-    floor: u16,
-    /// Items with sums above it: fewer than `k`.
-    above: usize,
-}
-
-impl Ranks {
-    fn new(k: usize, largest: u16) -> Self {
-        Self { k, counts: vec![0; usize::from(largest) + 1], floor: 0, above: 0 }
-    }
-
-    #[inline(always)]
-    fn add(&mut self, sum: u16) {
-        self.counts[usize::from(sum)] += 1;
-        if sum > self.floor {
-            self.above += 1;
-            while self.above >= self.k {
-                self.floor += 1;
-                self.above -= self.counts[usize::from(self.floor)] as usize;
-            }
-        }
-    }
-}
-
 impl<'a> Search<'a> {
     /// Looks for the best `k` items of each query.
     pub(crate) fn new(index: &'a CodeIndex, asked: &'a Asked<'a>, k: usize, ids: Option<&'a [u32]>) -> Self {
         let states = asked.quick.iter().map(|quick| State::new(k, quick)).collect();
         Self { states, index, asked, ids, range: 0..0 }
+    }
+
+    /// Looks at all items, in their order.
+    pub(crate) fn scan_all(&mut self, level: Level, k: usize) {
+        let (index, asked) = (self.index, self.asked);
+        let guesses = ranks::guess(level, &index.codes, &asked.quick, asked.filters, k);
+        for ((state, quick), guess) in self.states.iter_mut().zip(&asked.quick).zip(guesses) {
+            state.guess = guess;
+            state.limit = state.limit.max(quick.limit_after(guess));
+        }
+        self.scan(level, 0..index.codes.n_items);
+        // Where fewer than k items have the byte sum that was guessed, the limit was too high: those queries begin again, without a guess.
+        if self.states.iter().all(|state| state.ranks.floor >= state.guess) {
+            return;
+        }
+        for q in 0..self.states.len() {
+            if self.states[q].ranks.floor < self.states[q].guess {
+                self.states[q] = State::new(k, &asked.quick[q]);
+            } else {
+                self.score_waiting(q);
+                self.states[q].limit = asked.quick[q].largest + 1;
+            }
+        }
+        self.scan(level, 0..index.codes.n_items);
     }
 
     /// Looks at the items of some positions.
