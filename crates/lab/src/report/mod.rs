@@ -4,6 +4,7 @@ mod course;
 mod curves;
 mod figures;
 mod html;
+mod json;
 mod markdown;
 pub(crate) mod plot;
 pub(crate) mod terminal;
@@ -20,7 +21,7 @@ use crate::record::Results;
 /// Writes the three files into `out`, replacing those of an earlier run.
 pub(crate) fn write(results: &Results, command: &str, out: &Path) -> Result<()> {
     let sections = view::sections(results);
-    let json = serde_json::to_string_pretty(results)? + "\n";
+    let json = json::render(results)?;
     for (name, text) in [
         ("results.json", json),
         ("report.md", markdown::render(&sections, &results.notes, command)),
