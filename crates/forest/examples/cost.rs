@@ -19,25 +19,29 @@ use rectify_tensor::train::{FitConfig, Silent};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const K: usize = 60;
-const ROUNDS: usize = 7;
+/// Milliseconds that are measured together: some systems count a processor's time in steps of four.
+const LONG: f64 = 400.0;
 
-/// Milliseconds of work on this thread: of the processor where Linux tells, of the clock elsewhere.
-fn cost(mut work: impl FnMut()) -> f64 {
-    let on_processor = || {
-        let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-        told.split_whitespace().next()?.parse::<f64>().ok()
-    };
-    let (before, start) = (on_processor(), Instant::now());
-    work();
-    match (before, on_processor()) {
-        (Some(before), Some(after)) => (after - before) / 1e6,
-        _ => start.elapsed().as_secs_f64() * 1e3,
-    }
+/// Milliseconds of this thread so far: of the processor where Linux tells, of the clock elsewhere.
+fn now(start: Instant) -> f64 {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let on_processor = told.and_then(|told| told.split_whitespace().next()?.parse::<f64>().ok());
+    on_processor.map_or(start.elapsed().as_secs_f64() * 1e3, |nanoseconds| nanoseconds / 1e6)
 }
 
-fn median(mut costs: Vec<f64>) -> f64 {
-    costs.sort_by(f64::total_cmp);
-    costs[costs.len() / 2]
+/// Milliseconds of work, a mean over as many times as take long enough to be measured.
+fn cost(mut work: impl FnMut()) -> f64 {
+    let start = Instant::now();
+    let before = now(start);
+    let mut done = 0.0;
+    loop {
+        work();
+        done += 1.0;
+        let took = now(start) - before;
+        if took >= LONG {
+            return took / done;
+        }
+    }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -63,8 +67,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let few = index.search(history, 50, &all, &mut top)?;
         let index = index.with_search(SearchConfig::default())?;
         let many = index.search(history, K, &all, &mut top)?;
-        let searches = (0..ROUNDS).map(|_| cost(|| drop(index.search(history, K, &all, &mut top))));
-        let search = median(searches.collect());
+        let search = cost(|| drop(index.search(history, K, &all, &mut top)));
         print!("| {n_items} | {levels} | {few} | {many} | {search:.1} ms |");
         // Beyond, a scan of everything takes seconds and says the same.
         if n_items > 100_000 {
