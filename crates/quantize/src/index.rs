@@ -378,7 +378,7 @@ mod tests {
             .collect();
         let query = [1.0, 0.9, 1.1, 1.0];
         for (codes, wrong) in [(spread, false), (gathered, true)] {
-            let index = CodeIndex::from_codes(shape.clone(), &codebooks, &codes).unwrap();
+            let index = CodeIndex::from_codes(shape, &codebooks, &codes).unwrap();
             let tables = [index.table(&query).unwrap(), index.table(&query.map(|x| -x)).unwrap()];
             let filters = [ItemFilter::all()];
             let quick: Vec<QuickTable> = tables.iter().map(|table| QuickTable::new(&shape, table)).collect();
