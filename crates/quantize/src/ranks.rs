@@ -58,7 +58,7 @@ pub(crate) fn guess(
         return vec![0; quick.len()];
     }
     let expected = k as f64 * sampled as f64 / n_runs as f64;
-    // Three standard deviations of a count, and some for small ones: one guess in a thousand is too high.
+    // Three standard deviations of a count, and some for small ones, so that a guess is seldom too high.
     let rank = (expected + 3.0 * expected.sqrt() + 2.0).ceil() as usize;
     let ranks = quick.iter().map(|quick| Ranks::new(rank, quick.largest)).collect();
     let mut sample = Sample { ranks, filters };
