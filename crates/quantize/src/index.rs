@@ -401,6 +401,33 @@ mod tests {
     }
 
     #[test]
+    fn a_guess_changes_no_list_whatever_the_codes_and_the_filter() {
+        let (n, k) = (33 * 512 + 7, 50);
+        let even: Vec<ItemId> = (0..n as u32).step_by(2).map(ItemId).collect();
+        for (b, w) in [(9, 256), (16, 256), (8, 16), (9, 16)] {
+            let index = index(n, b, w, Composition::Sum);
+            let mut rng = Seed(6).rng();
+            let queries: Vec<Vec<f32>> = (0..2).map(|_| (0..2 * b).map(|_| rng.normal() as f32).collect()).collect();
+            let tables: Vec<Vec<f32>> = queries.iter().map(|query| index.table(query).unwrap()).collect();
+            let quick: Vec<QuickTable> = tables.iter().map(|table| QuickTable::new(index.shape(), table)).collect();
+            let filters = [ItemFilter::all(), ItemFilter::seen(&even).unwrap()];
+            let guesses = guess(Level::Scalar, &index.codes, &quick, &filters, k);
+            assert!(guesses.iter().all(|&guess| guess > 0), "there is a sample of {b} codebooks of {w}");
+            for level in Level::available() {
+                let mut lists = vec![TopK::new(); 2];
+                index.search(level, &tables, k, &filters, &mut lists);
+                for ((table, filter), list) in tables.iter().zip(&filters).zip(&lists) {
+                    let items = (0..n).map(|item| ItemId(item as u32)).filter(|item| filter.allows(*item));
+                    let mut expected: Vec<Hit> =
+                        items.map(|item| Hit::new(item, index.score(table, item.index()))).collect();
+                    expected.sort();
+                    assert_eq!(list.hits(), &expected[..k], "{level:?} with {b} codebooks of {w}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn payload_is_what_the_paper_says() {
         // LightRec, section 3.4: N·B·log2(W)/8 + 4·D·B·W bytes.
         for (n, b, w, bits) in [(1000, 4, 256, 8), (77, 8, 16, 4)] {

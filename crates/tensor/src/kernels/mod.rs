@@ -48,7 +48,7 @@ pub use vector::{add_assign, axpy, dot, dots, gather_rows, scale, scatter_add_ro
 /// `FMA` says whether the code runs where multiply and add fuse; [`kernel!`](crate::kernel) fills it in.
 pub mod simd {
     pub use super::activation::{exp, ln};
-    pub use super::mul_add;
+    pub use super::{mul_add, prefetch};
     pub use crate::kernel;
 }
 
@@ -57,8 +57,8 @@ pub use rectify_core::simd::Level;
 
 /// Compiles one generic body (`fn body<const FMA: bool>`, `#[inline(always)]`) for every level, and picks one at run time.
 ///
-/// The second name takes the level as its first argument, for tests. `, avx512 = function` names another body for that level, for
-/// where the compiler makes too little of the plain loop.
+/// The second name takes the level as its first argument, for tests. `, avx512 = function, avx2 = function` names other bodies for those
+/// levels, for where the compiler makes too little of the plain loop.
 ///
 /// ```
 /// use rectify_tensor::kernels::{Level, simd};
@@ -83,7 +83,7 @@ macro_rules! kernel {
     (
         $(#[$meta:meta])*
         $vis:vis fn $name:ident / $at:ident ($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident
-        $(, avx512 = $wide:path)?
+        $(, avx512 = $wide:path, avx2 = $narrow:path)?
     ) => {
         $(#[$meta])*
         #[inline]
@@ -100,12 +100,12 @@ macro_rules! kernel {
                 #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma")]
                 #[allow(clippy::too_many_arguments, reason = "a kernel takes what its loop reads")]
                 fn avx512($($arg: $ty),*) $(-> $ret)? {
-                    $crate::kernel!(@avx512 $body [$($wide)?] ($($arg),*))
+                    $crate::kernel!(@fused $body [$($wide)?] ($($arg),*))
                 }
                 #[target_feature(enable = "avx2,fma")]
                 #[allow(clippy::too_many_arguments, reason = "a kernel takes what its loop reads")]
                 fn avx2($($arg: $ty),*) $(-> $ret)? {
-                    $body::<true>($($arg),*)
+                    $crate::kernel!(@fused $body [$($narrow)?] ($($arg),*))
                 }
                 let level = level.usable();
                 if level >= $crate::kernels::Level::Avx512 {
@@ -123,8 +123,8 @@ macro_rules! kernel {
             $body::<false>($($arg),*)
         }
     };
-    (@avx512 $body:ident [] ($($arg:ident),*)) => { $body::<true>($($arg),*) };
-    (@avx512 $body:ident [$wide:path] ($($arg:ident),*)) => { $wide($($arg),*) };
+    (@fused $body:ident [] ($($arg:ident),*)) => { $body::<true>($($arg),*) };
+    (@fused $body:ident [$own:path] ($($arg:ident),*)) => { $own($($arg),*) };
 }
 pub(crate) use crate::kernel;
 
@@ -137,7 +137,7 @@ pub fn mul_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
 
 /// Asks for the cache lines of `row` (as many as 4 KiB hold) without waiting for them.
 #[inline(always)]
-pub(crate) fn prefetch(values: &[f32], start: usize, len: usize) {
+pub fn prefetch(values: &[f32], start: usize, len: usize) {
     #[cfg(target_arch = "x86_64")]
     if start + len <= values.len() {
         let mut at = start;

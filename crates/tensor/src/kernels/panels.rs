@@ -4,9 +4,9 @@ use super::{kernel, mul_add};
 
 /// Columns of a panel.
 const PANEL: usize = 32;
-/// Columns of a part of it: one register of 512 bits, or two of 256.
+/// Columns of a part of it.
 const LANES: usize = 16;
-/// Rows that share a load of a panel; with more the compiler runs out of registers of 256 bits.
+/// Rows that share a load of a panel.
 const ROWS: usize = 2;
 
 /// Sums of `M` rows and a panel. With `TURNED`, a is stored (k, m).
@@ -94,90 +94,139 @@ fn last_columns<const FMA: bool, const TURNED: bool>(
     }
 }
 
+/// The same sums in registers by hand: what the compiler makes of the plain loop runs at half the speed. Each sum adds its terms in the
+/// plain loop's order, so that the bits are the same.
+///
+/// A tile is `$rows` rows of two registers: as many as the processor has registers for.
 #[cfg(target_arch = "x86_64")]
-mod wide {
-    //! The same sums in registers of 512 bits, by hand: what the compiler makes of the plain loop runs at half the speed.
+macro_rules! by_hand {
+    (
+        $name:ident, $features:literal, $lanes:literal, $rows:literal,
+        $zero:ident, $splat:ident, $load:ident, $store:ident, $add:ident, $fused:ident
+    ) => {
+        mod $name {
+            #![expect(unsafe_code, reason = "intrinsics")]
 
-    #![expect(unsafe_code, reason = "intrinsics")]
+            use std::arch::x86_64::*;
 
-    use std::arch::x86_64::*;
+            use super::{PANEL, check, last_columns};
 
-    use super::{LANES, PANEL, check, last_columns};
+            const COLUMNS: usize = 2 * $lanes;
+            const _: () = assert!(PANEL % COLUMNS == 0);
 
-    /// Rows that share a load of a panel.
-    const ROWS: usize = 8;
-    /// Registers of a panel.
-    const PARTS: usize = PANEL / LANES;
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma")]
-    pub(super) fn plain(size: (usize, usize, usize), a: &[f32], b: &[f32], add: bool, c: &mut [f32]) {
-        product::<false>(size, a, b, add, c);
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma")]
-    pub(super) fn turned(size: (usize, usize, usize), a: &[f32], b: &[f32], add: bool, c: &mut [f32]) {
-        product::<true>(size, a, b, add, c);
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma")]
-    fn product<const TURNED: bool>(size: (usize, usize, usize), a: &[f32], b: &[f32], add: bool, c: &mut [f32]) {
-        check(size, a, b, c);
-        let (m, n, _) = size;
-        for j in (0..n / PANEL * PANEL).step_by(PANEL) {
-            let groups = m / ROWS * ROWS;
-            // SAFETY: sizes were checked; rows up to `i + ROWS` (or `i + 1`) and the panel from column j on lie within them.
-            unsafe {
-                for i in (0..groups).step_by(ROWS) {
-                    tile::<TURNED, ROWS>((i, j), size, a, b, add, c);
-                }
-                for i in groups..m {
-                    tile::<TURNED, 1>((i, j), size, a, b, add, c);
-                }
+            #[target_feature(enable = $features)]
+            pub(super) fn plain(size: (usize, usize, usize), a: &[f32], b: &[f32], add: bool, c: &mut [f32]) {
+                product::<false>(size, a, b, add, c);
             }
-        }
-        last_columns::<true, TURNED>(size, a, b, add, c);
-    }
 
-    /// # Safety
-    /// The slices are as `check` wants them, `i + M <= m` and `j + PANEL <= n`.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma")]
-    unsafe fn tile<const TURNED: bool, const M: usize>(
-        (i, j): (usize, usize),
-        (m, n, k): (usize, usize, usize),
-        a: &[f32],
-        b: &[f32],
-        add: bool,
-        c: &mut [f32],
-    ) {
-        let (start, between_rows, along) = if TURNED { (i, 1, m) } else { (i * k, k, 1) };
-        let mut sums = [[_mm512_setzero_ps(); PARTS]; M];
-        for p in 0..k {
-            // SAFETY: `p < k`; the caller vouches for the rest.
-            unsafe {
-                let b = b.as_ptr().add(p * n + j);
-                let b: [__m512; PARTS] = std::array::from_fn(|h| _mm512_loadu_ps(b.add(h * LANES)));
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    let x = _mm512_set1_ps(*a.get_unchecked(start + r * between_rows + p * along));
-                    for (sum, b) in sums.iter_mut().zip(b) {
-                        *sum = _mm512_fmadd_ps(x, b, *sum);
+            #[target_feature(enable = $features)]
+            pub(super) fn turned(size: (usize, usize, usize), a: &[f32], b: &[f32], add: bool, c: &mut [f32]) {
+                product::<true>(size, a, b, add, c);
+            }
+
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn product<const TURNED: bool>(
+                size: (usize, usize, usize),
+                a: &[f32],
+                b: &[f32],
+                add: bool,
+                c: &mut [f32],
+            ) {
+                check(size, a, b, c);
+                let (m, n, _) = size;
+                for j in (0..n / PANEL * PANEL).step_by(COLUMNS) {
+                    let groups = m / $rows * $rows;
+                    // SAFETY: sizes were checked; the rows of each tile and the columns from j on lie within them.
+                    unsafe {
+                        for i in (0..groups).step_by($rows) {
+                            tile::<TURNED, $rows>((i, j), size, a, b, add, c);
+                        }
+                        match m - groups {
+                            0 => {}
+                            1 => tile::<TURNED, 1>((groups, j), size, a, b, add, c),
+                            2 => tile::<TURNED, 2>((groups, j), size, a, b, add, c),
+                            3 => tile::<TURNED, 3>((groups, j), size, a, b, add, c),
+                            rest => {
+                                tile::<TURNED, 4>((groups, j), size, a, b, add, c);
+                                for i in groups + 4..groups + rest {
+                                    tile::<TURNED, 1>((i, j), size, a, b, add, c);
+                                }
+                            }
+                        }
+                    }
+                }
+                last_columns::<true, TURNED>(size, a, b, add, c);
+            }
+
+            /// # Safety
+            /// The slices are as `check` wants them, `i + M <= m` and `j + COLUMNS <= n`.
+            #[inline]
+            #[target_feature(enable = $features)]
+            unsafe fn tile<const TURNED: bool, const M: usize>(
+                (i, j): (usize, usize),
+                (m, n, k): (usize, usize, usize),
+                a: &[f32],
+                b: &[f32],
+                add: bool,
+                c: &mut [f32],
+            ) {
+                let (start, between_rows, along) = if TURNED { (i, 1, m) } else { (i * k, k, 1) };
+                let mut sums = [[$zero(); 2]; M];
+                for p in 0..k {
+                    // SAFETY: `p < k`; the caller vouches for the rest.
+                    unsafe {
+                        let b = b.as_ptr().add(p * n + j);
+                        let b = [$load(b), $load(b.add($lanes))];
+                        for (r, sums) in sums.iter_mut().enumerate() {
+                            let x = $splat(*a.get_unchecked(start + r * between_rows + p * along));
+                            for (sum, b) in sums.iter_mut().zip(b) {
+                                *sum = $fused(x, b, *sum);
+                            }
+                        }
+                    }
+                }
+                for (r, sums) in sums.iter().enumerate() {
+                    for (h, &sum) in sums.iter().enumerate() {
+                        // SAFETY: as above.
+                        unsafe {
+                            let c = c.as_mut_ptr().add((i + r) * n + j + h * $lanes);
+                            let sum = if add { $add($load(c), sum) } else { sum };
+                            $store(c, sum);
+                        }
                     }
                 }
             }
         }
-        for (r, sums) in sums.iter().enumerate() {
-            for (h, &sum) in sums.iter().enumerate() {
-                // SAFETY: as above.
-                unsafe {
-                    let c = c.as_mut_ptr().add((i + r) * n + j + h * LANES);
-                    let sum = if add { _mm512_add_ps(_mm512_loadu_ps(c), sum) } else { sum };
-                    _mm512_storeu_ps(c, sum);
-                }
-            }
-        }
-    }
+    };
 }
+
+#[cfg(target_arch = "x86_64")]
+by_hand!(
+    avx512,
+    "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma",
+    16,
+    8,
+    _mm512_setzero_ps,
+    _mm512_set1_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_add_ps,
+    _mm512_fmadd_ps
+);
+#[cfg(target_arch = "x86_64")]
+by_hand!(
+    avx2,
+    "avx2,fma",
+    8,
+    6,
+    _mm256_setzero_ps,
+    _mm256_set1_ps,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_add_ps,
+    _mm256_fmadd_ps
+);
 
 #[inline(always)]
 fn plain<const FMA: bool>(size: (usize, usize, usize), a: &[f32], b: &[f32], add: bool, c: &mut [f32]) {
@@ -199,7 +248,7 @@ kernel! {
     ///
     /// # Panics
     /// If a slice has another size.
-    pub fn small_product / small_product_at(size: (usize, usize, usize), a: &[f32], b: &[f32], add: bool, c: &mut [f32]) = plain, avx512 = wide::plain
+    pub fn small_product / small_product_at(size: (usize, usize, usize), a: &[f32], b: &[f32], add: bool, c: &mut [f32]) = plain, avx512 = avx512::plain, avx2 = avx2::plain
 }
 
 kernel! {
@@ -207,7 +256,7 @@ kernel! {
     ///
     /// # Panics
     /// If a slice has another size.
-    pub fn small_product_turned / small_product_turned_at(size: (usize, usize, usize), a: &[f32], b: &[f32], add: bool, c: &mut [f32]) = turned, avx512 = wide::turned
+    pub fn small_product_turned / small_product_turned_at(size: (usize, usize, usize), a: &[f32], b: &[f32], add: bool, c: &mut [f32]) = turned, avx512 = avx512::turned, avx2 = avx2::turned
 }
 
 #[cfg(test)]
