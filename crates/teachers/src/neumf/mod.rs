@@ -15,6 +15,7 @@ mod kernels;
 mod model;
 mod network;
 mod pass;
+mod shares;
 
 pub use config::NeuMfConfig;
 #[cfg(feature = "cuda")]

@@ -3,11 +3,11 @@
 use rectify_core::rng::Seed;
 use rectify_tensor::kernels::bce_with_logits;
 use rectify_tensor::train::{BoxError, Entities, Guide, Guides, Lists};
-use rectify_tensor::{DenseKey, DistinctRows, Init, ParamStore, RowsKey};
+use rectify_tensor::{DenseKey, DistinctRows, Init, Optimizer, ParamStore, RowsKey};
 
 use super::NeuMfConfig;
-use super::kernels::{Rows, Widths};
 use super::pass::{Gradients, Pass};
+use super::shares::{Shares, Widths};
 use crate::Reduction;
 
 /// Where each parameter stands in the store.
@@ -63,35 +63,51 @@ impl Batch {
 #[derive(Debug)]
 pub(super) struct Network {
     widths: Widths,
-    users: DistinctRows,
-    items: DistinctRows,
-    user_slots: Vec<u32>,
-    item_slots: Vec<u32>,
+    users: Rows,
+    items: Rows,
     pass: Pass,
     gradients: Gradients,
     /// What a guide asked for, and the columns of its pairs.
     lists: Lists,
-    list_users: Vec<u32>,
     list_user_slots: Vec<u32>,
     list_item_slots: Vec<u32>,
 }
 
+/// The distinct rows of one side.
+#[derive(Debug)]
+struct Rows {
+    distinct: DistinctRows,
+    shares: Shares,
+    /// Row of each sample of the batch.
+    slots: Vec<u32>,
+}
+
+impl Rows {
+    fn new(n_rows: usize, widths: Widths) -> Self {
+        Self { distinct: DistinctRows::new(n_rows), shares: Shares::new(widths), slots: Vec::new() }
+    }
+
+    /// A new batch of these.
+    fn index(&mut self, ids: &[u32]) {
+        self.distinct.index(ids, &mut self.slots);
+        self.shares.clear();
+    }
+}
+
 /// Pairs of lists that go through the network at a time: their inner values stay in the cache.
-const LIST_PAIRS: usize = 4096;
+const LIST_PAIRS: usize = 1024;
 
 impl Network {
     pub(super) fn new(config: &NeuMfConfig, n_users: usize, n_items: usize) -> Self {
-        let widths = Widths { gmf: config.gmf_dim, mlp: config.mlp_dim, joint: config.joint_dim() };
+        let first = config.hidden.first().copied().unwrap_or(0);
+        let widths = Widths { gmf: config.gmf_dim, mlp: config.mlp_dim, first };
         Self {
             widths,
-            users: DistinctRows::new(n_users),
-            items: DistinctRows::new(n_items),
-            user_slots: Vec::new(),
-            item_slots: Vec::new(),
-            pass: Pass::new(widths, config.hidden.len()),
+            users: Rows::new(n_users, widths),
+            items: Rows::new(n_items, widths),
+            pass: Pass::new(config),
             gradients: Gradients::new(config),
             lists: Lists::default(),
-            list_users: Vec::new(),
             list_user_slots: Vec::new(),
             list_item_slots: Vec::new(),
         }
@@ -107,45 +123,64 @@ impl Network {
         config: &NeuMfConfig,
         guides: &mut Guides<'_>,
     ) -> Result<f64, BoxError> {
-        let (n, w, optimizer) = (batch.users.len(), self.widths, &config.optimizer);
-        self.users.index(&batch.users, &mut self.user_slots);
-        self.items.index(&batch.items, &mut self.item_slots);
-        self.gradients.clear(w, self.users.rows().len(), self.items.rows().len());
+        let (n, optimizer) = (batch.users.len(), &config.optimizer);
+        self.users.index(&batch.users);
+        self.items.index(&batch.items);
+        self.gradients.clear();
         let scale = match config.reduction {
             Reduction::Mean => 1.0 / n as f32,
             Reduction::Sum => 1.0,
         };
 
-        self.pass.forward(store, keys, (&batch.users, self.users.rows()), (&batch.items, self.items.rows()));
-        self.pass.d_logits.resize(n, 0.0);
+        self.read(store, keys);
+        let (users, d_users) = self.users.shares.reads(&self.users.slots);
+        let (items, d_items) = self.items.shares.reads(&self.items.slots);
+        self.pass.forward(store, keys, users, items);
         let mut loss = bce_with_logits(&self.pass.logits, &batch.labels, scale, &mut self.pass.d_logits);
-        self.pass.d_joint.clear();
         for guide in guides.iter_mut().filter(|guide| guide.wants_hidden()) {
-            self.pass.d_joint.resize(n * w.joint, 0.0);
             let of = Entities::Pairs { users: &batch.users, items: &batch.items };
-            loss += guide.hidden_loss(of, &self.pass.joint, scale, store, &mut self.pass.d_joint)?;
+            let (joint, d_joint) = self.pass.joint();
+            loss += guide.hidden_loss(of, joint, scale, store, d_joint)?;
         }
-        let user_rows = Rows { ids: &batch.users, slots: &self.user_slots };
-        let item_rows = Rows { ids: &batch.items, slots: &self.item_slots };
-        self.pass.backward(
-            store,
-            keys,
-            (user_rows, self.users.rows()),
-            (item_rows, self.items.rows()),
-            &mut self.gradients,
-        );
+        self.pass.backward(store, keys, (users, d_users), (items, d_items), &mut self.gradients);
         for guide in guides.iter_mut() {
             self.lists.clear(0);
-            guide.lists(self.users.rows(), &mut self.lists);
+            guide.lists(self.users.distinct.rows(), &mut self.lists);
             let lists = std::mem::take(&mut self.lists);
             loss += self.score_lists(store, keys, &lists, scale, &mut **guide)?;
             self.lists = lists;
         }
         guides.iter_mut().for_each(|guide| guide.step(store, optimizer));
+        self.apply(store, keys, optimizer);
+        Ok(loss)
+    }
 
+    /// Reads the rows that are not read yet.
+    fn read(&mut self, store: &mut ParamStore, keys: &Keys) {
+        let first = keys
+            .layers
+            .first()
+            .map(|(weight, bias)| (store.dense(*weight).values().to_vec(), store.dense(*bias).values().to_vec()));
+        let (weight, bias) = first.unwrap_or_default();
+        let (user_half, item_half) = weight.split_at(self.widths.mlp * self.widths.first);
         let [users, items] = store.rows_mut([keys.users, keys.items]);
-        users.apply(self.users.rows(), &self.gradients.users, optimizer);
-        items.apply(self.items.rows(), &self.gradients.items, optimizer);
+        self.users.shares.read(users, self.users.distinct.rows(), user_half, &bias);
+        self.items.shares.read(items, self.items.distinct.rows(), item_half, &[]);
+    }
+
+    /// Follows the gradients.
+    fn apply(&mut self, store: &mut ParamStore, keys: &Keys, optimizer: &Optimizer) {
+        let half = self.widths.mlp * self.widths.first;
+        let weight = keys.layers.first().map_or_else(Vec::new, |(weight, _)| store.dense(*weight).values().to_vec());
+        let (user_half, item_half) = weight.split_at(half);
+        let mut none = (Vec::new(), Vec::new());
+        let (d_weight, d_bias) = self.gradients.layers.first_mut().unwrap_or(&mut none);
+        let (d_user_half, d_item_half) = d_weight.split_at_mut(half);
+        let [users, items] = store.rows_mut([keys.users, keys.items]);
+        let d_users = self.users.shares.gradients(user_half, d_user_half, d_bias);
+        users.apply(self.users.distinct.rows(), d_users, optimizer);
+        let d_items = self.items.shares.gradients(item_half, d_item_half, &mut []);
+        items.apply(self.items.distinct.rows(), d_items, optimizer);
         for ((weight, bias), (d_weight, d_bias)) in keys.layers.iter().zip(&self.gradients.layers) {
             let [weight, bias] = store.dense_mut([*weight, *bias]);
             weight.apply(d_weight, optimizer);
@@ -154,7 +189,6 @@ impl Network {
         let [output, bias] = store.dense_mut([keys.output, keys.bias]);
         output.apply(&self.gradients.output, optimizer);
         bias.apply(&[self.gradients.bias], optimizer);
-        Ok(loss)
     }
 
     /// Loss of a guide's lists; their gradients join those of the batch.
@@ -171,28 +205,21 @@ impl Network {
             return Ok(total);
         }
         self.list_item_slots.clear();
-        self.items.add(&lists.items, &mut self.list_item_slots);
-        self.gradients.items.resize(self.items.rows().len() * (self.widths.gmf + self.widths.mlp), 0.0);
+        self.items.distinct.add(&lists.items, &mut self.list_item_slots);
+        self.read(store, keys);
         let at_a_time = (LIST_PAIRS / lists.len).max(1);
         let pieces = lists.places.chunks(at_a_time).zip(lists.items.chunks(at_a_time * lists.len));
-        let slots = std::mem::take(&mut self.list_item_slots);
-        for ((places, items), item_slots) in pieces.zip(slots.chunks(at_a_time * lists.len)) {
+        for ((places, ids), item_slots) in pieces.zip(self.list_item_slots.chunks(at_a_time * lists.len)) {
             self.list_user_slots.clear();
             self.list_user_slots.extend(places.iter().flat_map(|place| std::iter::repeat_n(*place, lists.len)));
-            self.list_users.clear();
-            self.list_users.extend(self.list_user_slots.iter().map(|slot| self.users.rows()[*slot as usize]));
-            self.pass.forward(store, keys, (&self.list_users, self.users.rows()), (items, self.items.rows()));
-            let piece = Lists { len: lists.len, places: places.to_vec(), items: items.to_vec() };
-            self.pass.d_logits.resize(items.len(), 0.0);
+            let (users, d_users) = self.users.shares.reads(&self.list_user_slots);
+            let (items, d_items) = self.items.shares.reads(item_slots);
+            self.pass.forward(store, keys, users, items);
+            let piece = Lists { len: lists.len, places: places.to_vec(), items: ids.to_vec() };
             let (scores, d_scores) = (&self.pass.logits, &mut self.pass.d_logits);
-            total += guide.score_loss(self.users.rows(), &piece, scores, scale, d_scores)?;
-            self.pass.d_joint.clear();
-            let user_rows = Rows { ids: &self.list_users, slots: &self.list_user_slots };
-            let item_rows = Rows { ids: items, slots: item_slots };
-            let (users, items) = ((user_rows, self.users.rows()), (item_rows, self.items.rows()));
-            self.pass.backward(store, keys, users, items, &mut self.gradients);
+            total += guide.score_loss(self.users.distinct.rows(), &piece, scores, scale, d_scores)?;
+            self.pass.backward(store, keys, (users, d_users), (items, d_items), &mut self.gradients);
         }
-        self.list_item_slots = slots;
         Ok(total)
     }
 }
