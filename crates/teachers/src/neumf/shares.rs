@@ -1,7 +1,7 @@
 //! What a step reads of users and items: each distinct row once, whatever the number of pairs it is in.
 //!
 //! The tower's first layer reads `[p'_u ; q'_i]`, so `W₁ [p'_u ; q'_i] + b₁` is the sum of a share of the user and a share of the item;
-//! a row's share is computed once, and a pair costs an addition. Lists of 80 items each have four pairs for each distinct row.
+//! a row's share is computed once, and a pair costs an addition. Lists have many pairs for each distinct item.
 
 use rectify_tensor::RowTable;
 use rectify_tensor::kernels::{Activation, Op, bias_act, column_sums_add, gemm};

@@ -135,7 +135,8 @@ pub fn mul_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// Asks for the cache lines of `row` (as many as 4 KiB hold) without waiting for them.
+/// Asks for the cache lines of `values[start..start + len]` (as many as 4 KiB hold) without waiting for them; nothing where that is out of
+/// range.
 #[inline(always)]
 pub fn prefetch(values: &[f32], start: usize, len: usize) {
     #[cfg(target_arch = "x86_64")]
