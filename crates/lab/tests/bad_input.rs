@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{EXPERIMENT, FOREST, Place, failure};
+use common::{CODES, EXPERIMENT, FOREST, Place, failure};
 
 #[cfg(feature = "train")]
 mod reproduce {
@@ -78,6 +78,9 @@ mod reproduce {
         check(&refused("beam_width = 12", "beam_wdth = 12"), 3, &["did you mean `beam_width`"]);
         let text = refused("{ embedding_dim = 8 }", "{ embedding_dim = 8 }\nalso_served = [{ n_trees = 1 }]");
         check(&text, 3, &["also_served of fm", "in one way only"]);
+        let codes = |from: &str, to: &str| self::refused(&CODES.replace(from, to), &[]);
+        check(&codes("n_probes = 1 }", "n_probes = 0 }"), 3, &["also_served of rvq: n_probes is 0"]);
+        check(&codes("n_probes = 1 }", "beam_width = 1 }"), 3, &["beam_width", "n_probes"]);
         check(&refused("{ embedding_dim = 8 }", "{ hidden = [8] }"), 3, &["youtube-dnn, not fm; name the other kind"]);
     }
 

@@ -7,7 +7,7 @@ mod common;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{CASCADE, EXPERIMENT, FOREST, Place, failure, models};
+use common::{CASCADE, CODES, EXPERIMENT, FOREST, Place, failure, models};
 
 #[test]
 fn one_run_writes_every_output_and_a_second_one_trains_nothing() {
@@ -61,6 +61,19 @@ fn a_forest_is_served_in_other_ways_without_another_training() {
     assert!(second["runs"].as_array().unwrap().iter().all(|run| run["cached"] == true));
     assert!(models(&place.path("out")) == trained, "models were trained again");
     assert_eq!(first["records"][0]["value"], second["records"][0]["value"]);
+}
+
+#[test]
+fn codes_are_served_in_lists() {
+    let place = Place::new(CODES);
+    place.reproduce(&["--out", "out"]).assert().success();
+    let results = place.results("out");
+    let records = results["records"].as_array().unwrap().iter().filter(|r| r["model"] == "rvq");
+    let found: Vec<(&str, f64)> =
+        records.map(|r| (r["variant"].as_str().unwrap(), r["value"].as_f64().unwrap())).collect();
+    let [("", all), ("n_probes = 32", every_list), ("n_probes = 1", one_list)] = found[..] else { panic!("{found:?}") };
+    assert_eq!(every_list, all);
+    assert!(one_list < all, "{found:?}");
 }
 
 #[test]

@@ -16,11 +16,11 @@ use std::time::Instant;
 
 use rectify_core::artifact::Overwrite;
 use rectify_core::rng::Seed;
-use rectify_core::{Index, ItemFilter, QueryError, Retriever, TopK, UserId};
+use rectify_core::{Index, ItemFilter, Retriever, TopK, UserId};
 use rectify_data::{Manifest, Protocol, Split, SyntheticConfig, split};
 use rectify_eval::{Candidates, Latency, Metric, Rerank, System, evaluate_test};
 use rectify_quantize::{
-    CodedFactors, Distillation, InvertedIndex, LightRecConfig, OpqConfig, Similarity, TeacherVectors, fit,
+    CodedFactors, Distillation, InvertedFactors, LightRecConfig, OpqConfig, Similarity, TeacherVectors, fit,
     optimised_product_quantiser,
 };
 use rectify_teachers::mf::{self, MfConfig};
@@ -97,10 +97,10 @@ fn main() -> Outcome<()> {
     let item_bytes = served.items().size_bytes() + size_of_val(teacher.items());
     Lists { name: "LightRec, top 500 by exact vectors", lists: &reranked, item_bytes }.report(&split)?;
     for n_probes in [256, 64, 16, 4] {
-        let lists = ByUser { users: &served, items: InvertedIndex::new(served.items(), n_probes)? };
+        let lists = InvertedFactors::new(served.clone(), n_probes)?;
         let name = format!("LightRec, {n_probes} of 256 lists");
         let overlap = overlap(&served, &lists, train.n_users())?;
-        Lists { name: &name, lists: &lists, item_bytes: lists.items.size_bytes() }.report(&split)?;
+        Lists { name: &name, lists: &lists, item_bytes: lists.items().size_bytes() }.report(&split)?;
         println!("{:<36} {overlap:.4} of the whole scan's top {K}", "");
     }
     std::fs::remove_dir_all(&folder)?;
@@ -137,24 +137,6 @@ impl Lists<'_> {
             latency.map_or(f64::NAN, |latency| latency.p50_us)
         );
         Ok(())
-    }
-}
-
-/// An index of coded items asked by user.
-struct ByUser<'a> {
-    users: &'a CodedFactors,
-    items: InvertedIndex,
-}
-
-impl Retriever for ByUser<'_> {
-    type Query = UserId;
-
-    fn n_items(&self) -> usize {
-        Retriever::n_items(&self.items)
-    }
-
-    fn top_k(&self, user: &UserId, k: usize, filter: &ItemFilter<'_>, out: &mut TopK) -> Result<(), QueryError> {
-        self.items.top_k(self.users.user(*user)?, k, filter, out)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Codes in lists, of which a query visits some.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::path::Path;
 
 use rectify_core::artifact::{Array, Artifact, ArtifactError, ArtifactWriter, Overwrite};
@@ -102,16 +104,24 @@ impl InvertedIndex {
         // The order of additions is that of a score.
         let largest: Vec<f32> = rows.map(|row| range(row).1).collect();
         let bound = |w: usize| largest.iter().fold(0.0 + first[w], |sum, largest| sum + largest);
-        let mut lists: Vec<usize> = (0..self.n_lists()).filter(|w| self.starts[*w] < self.starts[w + 1]).collect();
-        lists.sort_by(|a, b| first[*b].total_cmp(&first[*a]));
-        for w in lists.into_iter().take(self.n_probes) {
+        // A heap, since most lists are never asked for. Of equal ones the first comes first.
+        let filled = (0..self.n_lists()).filter(|w| self.starts[*w] < self.starts[w + 1]);
+        let mut lists: BinaryHeap<_> = filled.map(|w| (ascending(first[w]), Reverse(w))).collect();
+        for _ in 0..self.n_probes {
+            let Some((_, Reverse(w))) = lists.pop() else { break };
             if k == 0 || bound(w) < search.threshold(0) {
                 break;
             }
-            search.scan(level, self.starts[w] as usize..self.starts[w + 1] as usize);
+            search.scan_list(level, self.starts[w] as usize..self.starts[w + 1] as usize, w as u8);
         }
         search.finish(std::slice::from_mut(out));
     }
+}
+
+/// Integers in the order of [`f32::total_cmp`].
+const fn ascending(x: f32) -> i32 {
+    let bits = x.to_bits() as i32;
+    bits ^ ((bits >> 31) as u32 >> 1) as i32
 }
 
 const fn check_probes(n_probes: usize) -> Result<(), CodesError> {
@@ -208,8 +218,9 @@ mod tests {
 
     #[test]
     fn every_instruction_set_visits_the_same_items() {
-        for (b, w) in [(4, 256), (3, 16), (9, 64)] {
-            let lists = InvertedIndex::new(&index(1500, b, w), 5).unwrap();
+        // Lists of a few items, and of several runs of blocks.
+        for (n, b, w) in [(1500, 4, 256), (1500, 3, 16), (1500, 9, 64), (20_000, 4, 32), (20_000, 9, 32)] {
+            let lists = InvertedIndex::new(&index(n, b, w), 5).unwrap();
             let query: Vec<f32> = (0..2 * b).map(|i| (i as f32).sin()).collect();
             let answer = |level| {
                 let mut out = TopK::new();

@@ -13,6 +13,11 @@ use crate::quick::{GROUP, QuickTable};
 pub(crate) trait Visitor {
     /// Only byte sums of at least this matter to query `q`.
     fn limit(&self, q: usize) -> u16;
+    /// The table's byte for the first plane, where all items that matter have the same code there: the plane is not read then. Not for
+    /// four-bit codes, whose planes hold two codebooks.
+    fn known(&self, _q: usize) -> Option<u8> {
+        None
+    }
     /// Bit `i` of `passed`: item `first + i`, whose byte sum is `sums[i]`, reached the limit of query `q`.
     fn visit<S: Copy + Into<u16>>(&mut self, q: usize, first: usize, passed: u64, sums: &[S; BLOCK]);
 }
@@ -51,12 +56,18 @@ pub(crate) fn scan(
     scan_plain(blocks, first, planes, four_bit, tables, visitor);
 }
 
+/// Planes that a known byte stands for, and the byte.
+fn start(known: Option<u8>) -> (usize, u8) {
+    known.map_or((0, 0), |byte| (1, byte))
+}
+
 /// The definition that every level must match.
 #[inline(always)]
-fn block_sums(block: &[u8], table: &[u8], four_bit: bool) -> [u16; BLOCK] {
-    let mut sums = [0; BLOCK];
+fn block_sums(block: &[u8], table: &[u8], four_bit: bool, known: Option<u8>) -> [u16; BLOCK] {
+    let (skip, start) = start(known);
+    let mut sums = [u16::from(start); BLOCK];
     let width = if four_bit { 32 } else { 256 };
-    for (plane, table) in block.chunks_exact(BLOCK).zip(table.chunks_exact(width)) {
+    for (plane, table) in block.chunks_exact(BLOCK).zip(table.chunks_exact(width)).skip(skip) {
         for (sum, &code) in sums.iter_mut().zip(plane) {
             *sum += if four_bit {
                 u16::from(table[usize::from(code & 15)]) + u16::from(table[16 + usize::from(code >> 4)])
@@ -80,7 +91,7 @@ fn scan_plain(
     for (b, block) in blocks.chunks_exact(BLOCK * planes).enumerate() {
         for (q, table) in tables.iter().enumerate() {
             let limit = visitor.limit(q);
-            let sums = block_sums(block, &table.bytes, four_bit);
+            let sums = block_sums(block, &table.bytes, four_bit, visitor.known(q));
             let passed = sums.iter().enumerate().fold(0, |bits, (i, &sum)| bits | u64::from(sum >= limit) << i);
             if passed != 0 {
                 visitor.visit(q, first + b * BLOCK, passed, &sums);
@@ -94,7 +105,7 @@ fn scan_plain(
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{BLOCK, GROUP, QuickTable, Visitor, block_sums};
+    use super::{BLOCK, GROUP, QuickTable, Visitor, block_sums, start};
 
     /// Blocks that share a table's registers.
     const RUN: usize = 8;
@@ -183,12 +194,12 @@ mod x86 {
         let planes_per_group = if FOUR_BIT { GROUP / 2 } else { GROUP };
         let width = if FOUR_BIT { 32 } else { 256 };
         for (q, table) in tables.iter().enumerate() {
-            let limit = visitor.limit(q);
+            let (limit, known) = (visitor.limit(q), visitor.known(q));
             if planes <= planes_per_group {
                 if limit > 255 {
                     continue;
                 }
-                let sums = group_sums::<FOUR_BIT, N>(run, planes, 0, &table.bytes);
+                let sums = group_sums::<FOUR_BIT, N>(run, planes, 0, &table.bytes, known);
                 let limit = _mm512_set1_epi8(limit as i8);
                 let passed = sums.map(|sum| _mm512_cmpge_epu8_mask(sum, limit));
                 if passed != [0; N] {
@@ -199,7 +210,8 @@ mod x86 {
             } else {
                 let mut wide = [[_mm512_setzero_si512(); 2]; N];
                 for (g, group) in table.bytes.chunks(planes_per_group * width).enumerate() {
-                    let sums = group_sums::<FOUR_BIT, N>(run, planes, g * planes_per_group, group);
+                    let known = known.filter(|_| g == 0);
+                    let sums = group_sums::<FOUR_BIT, N>(run, planes, g * planes_per_group, group, known);
                     for ([low, high], sum) in wide.iter_mut().zip(sums) {
                         *low = _mm512_add_epi16(*low, _mm512_cvtepu8_epi16(_mm512_castsi512_si256(sum)));
                         *high = _mm512_add_epi16(*high, _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64::<1>(sum)));
@@ -258,18 +270,20 @@ mod x86 {
         }
     }
 
-    /// Sums of the table's bytes over the planes of a group, for a run of `N` blocks.
+    /// Sums of the table's bytes over the planes of a group, for a run of `N` blocks; `known` is the byte of its first plane.
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
     fn group_sums<const FOUR_BIT: bool, const N: usize>(
         run: &[u8],
         planes: usize,
         first_plane: usize,
         group: &[u8],
+        known: Option<u8>,
     ) -> [__m512i; N] {
         let width = if FOUR_BIT { 32 } else { 256 };
         let block_bytes = BLOCK * planes;
-        let mut sums = [_mm512_setzero_si512(); N];
-        for (p, table) in group.chunks_exact(width).enumerate() {
+        let (skip, start) = start(known);
+        let mut sums = [_mm512_set1_epi8(start as i8); N];
+        for (p, table) in group.chunks_exact(width).enumerate().skip(skip) {
             let registers = Registers::<FOUR_BIT>::new(table);
             let of_plane = &run[(first_plane + p) * BLOCK..][..(N - 1) * block_bytes + BLOCK];
             for (b, sum) in sums.iter_mut().enumerate() {
@@ -317,12 +331,12 @@ mod x86 {
         visitor: &mut impl Visitor,
     ) {
         for (q, table) in tables.iter().enumerate() {
-            let limit = visitor.limit(q);
+            let (limit, known) = (visitor.limit(q), visitor.known(q));
             if planes <= GROUP {
                 if limit > 255 {
                     continue;
                 }
-                let sums = group_sums_256::<V>(run, planes, 0, &table.bytes);
+                let sums = group_sums_256::<V>(run, planes, 0, &table.bytes, known);
                 let limit = _mm256_set1_epi8(limit as i8);
                 let mut passed = [0u32; V];
                 for v in 0..V {
@@ -340,7 +354,8 @@ mod x86 {
             } else {
                 let mut wide = [[_mm256_setzero_si256(); 2]; V];
                 for (g, group) in table.bytes.chunks(GROUP * 256).enumerate() {
-                    let sums = group_sums_256::<V>(run, planes, g * GROUP, group);
+                    let known = known.filter(|_| g == 0);
+                    let sums = group_sums_256::<V>(run, planes, g * GROUP, group, known);
                     for v in 0..V {
                         let low = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(sums[v]));
                         let high = _mm256_cvtepu8_epi16(_mm256_extracti128_si256::<1>(sums[v]));
@@ -403,17 +418,24 @@ mod x86 {
         }
     }
 
-    /// Sums of the table's bytes over the planes of a group, for a run of `V` vectors.
+    /// Sums of the table's bytes over the planes of a group, for a run of `V` vectors; `known` is the byte of its first plane.
     ///
     /// A register holds a row of 16 of a table's 256 bytes, and a shuffle looks up four bits in it, or gives 0 where the eighth is set. So for
     /// each half of the table codes count down by 16 a row, below 0 and no further, and each row's difference from the one before
     /// is added by XOR to the codes that are not yet below 0: what is left is the row that a code began in.
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn group_sums_256<const V: usize>(run: &[u8], planes: usize, first_plane: usize, group: &[u8]) -> [__m256i; V] {
+    fn group_sums_256<const V: usize>(
+        run: &[u8],
+        planes: usize,
+        first_plane: usize,
+        group: &[u8],
+        known: Option<u8>,
+    ) -> [__m256i; V] {
         let a_row = _mm256_set1_epi8(16);
-        let mut sums = [_mm256_setzero_si256(); V];
-        for (p, table) in group.as_chunks::<256>().0.iter().enumerate() {
+        let (skip, start) = start(known);
+        let mut sums = [_mm256_set1_epi8(start as i8); V];
+        for (p, table) in group.as_chunks::<256>().0.iter().enumerate().skip(skip) {
             let mut found = [_mm256_setzero_si256(); V];
             for (half, rows) in table.as_chunks::<128>().0.iter().enumerate() {
                 // Codes of the other half are below 0 from the start.
@@ -484,7 +506,7 @@ mod x86 {
                 }
                 if passed != 0 {
                     // Few come here, so that their sums may be asked for again.
-                    visitor.visit(q, first + b * BLOCK, passed, &block_sums(block, &table.bytes, true));
+                    visitor.visit(q, first + b * BLOCK, passed, &block_sums(block, &table.bytes, true, None));
                 }
             }
         }

@@ -7,6 +7,7 @@ pub mod device;
 mod error;
 mod index;
 mod inverted;
+mod inverted_factors;
 mod kernels;
 mod layout;
 mod quick;
@@ -43,6 +44,7 @@ pub use error::CodesError;
 pub use fit_error::FitError;
 pub use index::CodeIndex;
 pub use inverted::InvertedIndex;
+pub use inverted_factors::InvertedFactors;
 #[cfg(feature = "train")]
 pub use product::{OpqConfig, Rotation, optimised_product_quantiser, product_quantiser};
 #[cfg(feature = "train")]

@@ -33,6 +33,8 @@ pub(crate) struct Search<'a> {
     ids: Option<&'a [u32]>,
     /// Positions that count in the running scan.
     range: Range<usize>,
+    /// Their code in the first codebook, if it is the same for all and has a plane of its own.
+    first_code: Option<u8>,
 }
 
 /// One query on its way.
@@ -80,7 +82,7 @@ impl<'a> Search<'a> {
     /// Looks for the best `k` items of each query.
     pub(crate) fn new(index: &'a CodeIndex, asked: &'a Asked<'a>, k: usize, ids: Option<&'a [u32]>) -> Self {
         let states = asked.quick.iter().map(|quick| State::new(k, quick)).collect();
-        Self { states, index, asked, ids, range: 0..0 }
+        Self { states, index, asked, ids, range: 0..0, first_code: None }
     }
 
     /// Looks at all items, in their order.
@@ -107,8 +109,14 @@ impl<'a> Search<'a> {
         self.scan(level, 0..index.codes.n_items);
     }
 
+    /// Looks at the items of some positions, which have the same code in the first codebook.
+    pub(crate) fn scan_list(&mut self, level: Level, range: Range<usize>, first_code: u8) {
+        self.first_code = (!self.index.codes.four_bit).then_some(first_code);
+        self.scan(level, range);
+    }
+
     /// Looks at the items of some positions.
-    pub(crate) fn scan(&mut self, level: Level, range: Range<usize>) {
+    fn scan(&mut self, level: Level, range: Range<usize>) {
         let BlockedCodes { planes, four_bit, n_items, .. } = self.index.codes;
         let (n_whole, block_bytes) = (n_items / BLOCK, BLOCK * planes);
         let (first, end) = (range.start / BLOCK, range.end.div_ceil(BLOCK).min(n_whole));
@@ -154,6 +162,11 @@ impl Visitor for Search<'_> {
     #[inline(always)]
     fn limit(&self, q: usize) -> u16 {
         self.states[q].limit
+    }
+
+    #[inline(always)]
+    fn known(&self, q: usize) -> Option<u8> {
+        self.first_code.map(|code| self.asked.quick[q].bytes[usize::from(code)])
     }
 
     #[inline]

@@ -140,10 +140,13 @@ impl Kind {
         (self.resolve)(settings).map_err(|problem| refusal::input(format!("settings of {}: {problem}", self.name)))
     }
 
+    fn is_among(&self, kinds: &[Self]) -> bool {
+        kinds.iter().any(|kind| kind.name == self.name)
+    }
+
     /// What it learns from of `all` that the data set and its split tell beside the interactions.
     pub(crate) fn beside<'a>(&self, all: Beside<'a>) -> Beside<'a> {
-        let among = |kinds: &[Kind]| kinds.iter().any(|kind| kind.name == self.name);
-        match (among(trees::KINDS), among(towers::KINDS)) {
+        match (self.is_among(trees::KINDS), self.is_among(towers::KINDS)) {
             (true, _) => all,
             (_, true) => Beside { categories: None, ..all },
             (false, false) => Beside::default(),
@@ -157,16 +160,19 @@ impl Kind {
 
     /// Checks a way to serve what `config` trains, other than the config's own.
     pub(crate) fn check_served(&self, config: &Value, how: &Settings) -> Result<()> {
-        let served = match trees::KINDS.iter().any(|kind| kind.name == self.name) {
-            true => trees::check_served(config, how),
-            false => Err("a model of this kind is served in one way only".into()),
+        let served = if self.is_among(trees::KINDS) {
+            trees::check_served(config, how)
+        } else if self.is_among(codes::KINDS) {
+            codes::check_served(how)
+        } else {
+            Err("a model of this kind is served in one way only".into())
         };
         served.map_err(|problem| refusal::input(format!("also_served of {}: {problem}", self.name)))
     }
 
     /// Maps a trained model to be served in a way that [was checked](Self::check_served).
     pub(crate) fn open_served(&self, path: &Path, how: &Settings) -> Result<Box<dyn Model>> {
-        trees::open_served(path, how)
+        if self.is_among(trees::KINDS) { trees::open_served(path, how) } else { codes::open_served(path, how) }
     }
 
     /// Maps a trained model.
@@ -210,6 +216,11 @@ fn resolve_from<C: DeserializeOwned + Serialize, E: std::fmt::Display>(
     let config: C = serde_json::from_value(all).map_err(|e| suggest::explain(&e.to_string()))?;
     validate(&config).map_err(|error| error.to_string())?;
     serde_json::to_value(&config).map_err(|error| error.to_string())
+}
+
+/// Another way to serve a trained model.
+fn read_served<S: DeserializeOwned>(how: &Settings) -> Result<S, String> {
+    serde_json::from_value(Value::Object(how.clone())).map_err(|error| suggest::explain(&error.to_string()))
 }
 
 /// The settings back from [`resolve`].

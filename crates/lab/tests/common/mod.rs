@@ -78,6 +78,26 @@ better = "deforec"
 than = "deforec (n_trees = 1)"
 "#;
 
+/// Codes of a teacher's items, searched in lists too.
+pub(crate) const CODES: &str = r#"
+title = "codes"
+dataset = "synthetic-tiny"
+seeds = 1
+metrics = ["recall@10"]
+select_by = "recall@10"
+training = { max_epochs = 3, eval_every = 0 }
+
+[[models]]
+kind = "mf-bpr"
+settings = { embedding_dim = 8 }
+
+[[models]]
+kind = "rvq"
+teacher = "mf-bpr"
+settings = { n_codebooks = 2, n_codewords = 32 }
+also_served = [{ n_probes = 32 }, { n_probes = 1 }]
+"#;
+
 /// A cascade, the same one with thresholds set afterwards, and a model that is none.
 pub(crate) const CASCADE: &str = r#"
 title = "cascade"

@@ -6,12 +6,15 @@ use anyhow::{Context, Result};
 use rectify_core::Index;
 use rectify_core::artifact::Overwrite;
 use rectify_quantize::{
-    CodedFactors, LightRecConfig, OpqConfig, QuantiserConfig, TeacherVectors, fit, optimised_product_quantiser,
-    product_quantiser, residual_quantiser,
+    CodedFactors, InvertedFactors, LightRecConfig, OpqConfig, QuantiserConfig, TeacherVectors, fit,
+    optimised_product_quantiser, product_quantiser, residual_quantiser,
 };
 use rectify_tensor::train::FitReport;
+use serde::Deserialize;
 
-use super::{Answers, Job, Kind, Model, TeacherOf, config, resolve};
+use super::{Answers, Job, Kind, Model, TeacherOf, config, read_served, resolve};
+use crate::refusal;
+use crate::reproduce::experiment::Settings;
 
 impl Model for CodedFactors {
     fn answers(&self) -> Answers<'_> {
@@ -23,8 +26,42 @@ impl Model for CodedFactors {
     }
 }
 
+impl Model for InvertedFactors {
+    fn answers(&self) -> Answers<'_> {
+        Answers { scorer: self, retriever: Some(self), hidden: None }
+    }
+
+    fn item_bytes(&self) -> Option<usize> {
+        Some(self.items().size_bytes())
+    }
+}
+
 fn open(path: &Path) -> Result<Box<dyn Model>> {
     Ok(Box::new(CodedFactors::open(path)?))
+}
+
+/// How else trained codes are served: in lists.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Served {
+    /// Lists that a query visits at most.
+    n_probes: usize,
+}
+
+impl Served {
+    fn read(how: &Settings) -> Result<Self, String> {
+        let served: Self = read_served(how)?;
+        if served.n_probes == 0 { Err("n_probes is 0, expected at least 1".into()) } else { Ok(served) }
+    }
+}
+
+pub(super) fn check_served(how: &Settings) -> Result<(), String> {
+    Served::read(how).map(|_| ())
+}
+
+pub(super) fn open_served(path: &Path, how: &Settings) -> Result<Box<dyn Model>> {
+    let Served { n_probes } = Served::read(how).map_err(refusal::input)?;
+    Ok(Box::new(InvertedFactors::new(CodedFactors::open(path)?, n_probes)?))
 }
 
 /// What codes are learned from.

@@ -13,9 +13,9 @@ use rectify_tensor::train::{EpochRecord, FitReport};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Answers, Job, Kind, Model, config, resolve_from};
+use super::{Answers, Job, Kind, Model, config, read_served, resolve_from};
+use crate::refusal;
 use crate::reproduce::experiment::Settings;
-use crate::{refusal, suggest};
 
 /// Settings of a forest.
 #[derive(Deserialize, Serialize)]
@@ -64,14 +64,8 @@ struct Served {
     n_trees: Option<usize>,
 }
 
-impl Served {
-    fn read(how: &Settings) -> Result<Self, String> {
-        serde_json::from_value(Value::Object(how.clone())).map_err(|error| suggest::explain(&error.to_string()))
-    }
-}
-
 pub(super) fn check_served(config: &Value, how: &Settings) -> Result<(), String> {
-    let served = Served::read(how)?;
+    let served: Served = read_served(how)?;
     let Grown { forest, .. } = serde_json::from_value(config.clone()).map_err(|error| error.to_string())?;
     let expected = format!("1 to {}, as many as are learned", forest.n_trees);
     match served {
@@ -84,7 +78,7 @@ pub(super) fn check_served(config: &Value, how: &Settings) -> Result<(), String>
 }
 
 pub(super) fn open_served(path: &Path, how: &Settings) -> Result<Box<dyn Model>> {
-    let Served { beam_width, candidates, n_trees } = Served::read(how).map_err(refusal::input)?;
+    let Served { beam_width, candidates, n_trees } = read_served(how).map_err(refusal::input)?;
     let (mut forest, histories) = ForUsers::<ForestIndex>::open(path)?.into_parts();
     if let Some(n) = n_trees {
         forest = forest.first_trees(n)?;
