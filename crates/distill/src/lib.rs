@@ -21,4 +21,6 @@ pub use list_distillation::list_distillation;
 pub use noise::gumbel_noise;
 pub use pointwise::{RankWeights, collaborative, knowledge, ranking_distillation, soft_targets};
 pub use rectify_tensor::ConfigError;
-pub use relaxed::{ListShape, full_ranking, interesting_ranking, list_mle, relaxed_ranking};
+pub use relaxed::{
+    ListShape, full_ranking, interesting_ranking, list_mle, relaxed_ranking, relaxed_ranking_of_predictions,
+};

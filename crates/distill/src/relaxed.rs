@@ -1,5 +1,6 @@
 //! Likelihoods of a list's order: relaxed ranking (RRD), its ablations, and ListMLE.
 
+use rectify_tensor::kernels;
 use rectify_tensor::kernels::simd::kernel;
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +62,43 @@ impl ListShape {
 pub fn relaxed_ranking(scores: &[f32], shape: ListShape, weight: f32, grads: &mut [f32]) -> Result<f64, LossError> {
     check_lists(scores, shape, grads)?;
     Ok(ranked_likelihood(scores, shape.len(), shape.n_interesting, shape.len(), weight, grads))
+}
+
+/// [`relaxed_ranking`] of what a student predicts, `σ(s)`, instead of its scores `s`: for students with a cross-entropy loss, as NeuMF.
+///
+/// All differences of predictions lie within ±1, so the loss stays near its value for equal ones, `Σₖ ln(K + L - k + 1)`, however well a list is
+/// learned, and only items between certain and hopeless are moved.
+///
+/// - **Shapes, edges**: as [`relaxed_ranking`]; the gradients are those of the scores `s`, `σ'(s)` times those of the predictions.
+/// - **Reading**: DE-RRD, section 4.2.2, has "a ranking score predicted by the student"; NeuMF predicts probabilities, BPR scores. Of scores the weight that
+///   the paper finds best for NeuMF, 0.1 with a loss ten times the base loss, is no good; of predictions it is.
+///
+/// # Errors
+/// As [`relaxed_ranking`].
+///
+/// ```
+/// use rectify_distill::{ListShape, relaxed_ranking_of_predictions};
+///
+/// let shape = ListShape { n_interesting: 1, n_uninteresting: 1 };
+/// let mut grads = [0.0; 2];
+/// // The most that a pair can give: predictions of 1 and 0.
+/// let loss = relaxed_ranking_of_predictions(&[40.0, -40.0], shape, 1.0, &mut grads)?;
+/// assert!((loss - (1.0 + (-1f64).exp()).ln()).abs() < 1e-6);
+/// # Ok::<(), rectify_distill::LossError>(())
+/// ```
+pub fn relaxed_ranking_of_predictions(
+    scores: &[f32],
+    shape: ListShape,
+    weight: f32,
+    grads: &mut [f32],
+) -> Result<f64, LossError> {
+    let mut predictions = scores.to_vec();
+    kernels::sigmoid_slice(&mut predictions);
+    let loss = relaxed_ranking(&predictions, shape, weight, grads)?;
+    for (grad, prediction) in grads.iter_mut().zip(predictions) {
+        *grad *= prediction * (1.0 - prediction);
+    }
+    Ok(loss)
 }
 
 /// Ablation (d) of DE-RRD, *full ranking*: the likelihood of the complete order of all K + L items.
@@ -333,6 +371,34 @@ mod tests {
         let four = ListShape { n_interesting: 2, n_uninteresting: 2 };
         let loss = relaxed_ranking(&[0.3; 4], four, 1.0, &mut [0.0; 4]).unwrap();
         assert!((loss - (4f64.ln() + 3f64.ln())).abs() < 1e-6);
+    }
+
+    #[test]
+    fn predictions_are_ranked_as_their_formula_says_and_gradients_are_those_of_the_scores() {
+        let loss_at = |scores: &[f64]| {
+            let predictions: Vec<f64> = scores.iter().map(|s| 1.0 / (1.0 + (-s).exp())).collect();
+            naive(&predictions, 3, 5)
+        };
+        let mut grads = [0.0; 5];
+        let loss = relaxed_ranking_of_predictions(&ORACLE, SHAPE, 2.0, &mut grads).unwrap();
+        let scores = ORACLE.map(f64::from);
+        assert!((loss - loss_at(&scores)).abs() < 1e-6, "{loss}");
+        for (i, grad) in grads.into_iter().enumerate() {
+            let at = |step: f64| {
+                let mut moved = scores;
+                moved[i] += step;
+                loss_at(&moved)
+            };
+            let slope = 2.0 * (at(1e-4) - at(-1e-4)) / 2e-4;
+            assert!((f64::from(grad) - slope).abs() < 1e-6, "{i}: {grad}, {slope}");
+        }
+        // Equal predictions, and scores so far out that predictions are 0 and 1.
+        let loss = relaxed_ranking_of_predictions(&[0.7; 5], SHAPE, 1.0, &mut grads).unwrap();
+        assert!((loss - 60f64.ln()).abs() < 1e-6, "ln 5 + ln 4 + ln 3, not {loss}");
+        let far = [f32::MAX, 1e3, -1e3, -1e30, f32::MIN];
+        assert!(relaxed_ranking_of_predictions(&far, SHAPE, 1.0, &mut grads).unwrap().is_finite());
+        assert_eq!(grads, [0.0; 5]);
+        assert!(relaxed_ranking_of_predictions(&far[1..], SHAPE, 1.0, &mut grads).is_err());
     }
 
     #[test]

@@ -50,6 +50,7 @@ fn methods() -> Vec<Distillation> {
     let collaborative = Collaborative { n_items: 5, student_guided: true, ..Collaborative::default() };
     vec![
         Distillation { experts, lists: list(ListLoss::RelaxedRanking(lists())) },
+        Distillation { experts: None, lists: list(ListLoss::RelaxedRankingOfPredictions(lists())) },
         Distillation { experts: None, lists: list(ListLoss::RankingDistillation(weights)) },
         Distillation { experts: None, lists: list(ListLoss::Collaborative(collaborative)) },
     ]
@@ -126,12 +127,14 @@ fn neu_mf_students_learn_from_pairs_and_from_black_boxes() {
         neumf::fit_guided(&train, &small(4), &run(4), Seed(4), guides, &mut |_| Ok(0.0), &mut Silent).unwrap().1
     };
     let alone = fit(Guides::new());
-    let [de_rrd, rd, _] = &methods()[..] else { unreachable!() };
+    let [de_rrd, of_predictions, rd, _] = &methods()[..] else { unreachable!() };
     // The loss reported holds the guides' part.
     assert!(fit(guides(de_rrd, &large, &train)).history[0].loss > alone.history[0].loss);
     // A matrix factorisation shows no vectors of pairs, but it can rank.
     let other = teacher(&train);
-    assert!(fit(guides(rd, &other, &train)).history[3].loss.is_finite());
+    for lists in [of_predictions, rd] {
+        assert!(fit(guides(lists, &other, &train)).history[3].loss.is_finite());
+    }
     let settings = Distillation { lists: None, ..de_rrd.clone() };
     let refused = guides(&settings, &other, &train);
     let error = neumf::fit_guided(&train, &small(4), &run(1), Seed(4), refused, &mut |_| Ok(0.0), &mut Silent);

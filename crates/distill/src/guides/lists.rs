@@ -10,7 +10,7 @@ use super::GuideError;
 use crate::sampling::{DrawnLists, ListSampler, ListSamplerConfig, Rankings};
 use crate::{
     ConfigError, ListShape, RankWeights, SampleError, collaborative, full_ranking, interesting_ranking,
-    ranking_distillation, relaxed_ranking, soft_targets,
+    ranking_distillation, relaxed_ranking, relaxed_ranking_of_predictions, soft_targets,
 };
 
 /// Settings of a list loss as a part of a distillation.
@@ -31,6 +31,8 @@ pub struct ListTerm {
 pub enum ListLoss {
     /// RRD: [`relaxed_ranking`].
     RelaxedRanking(ListSamplerConfig),
+    /// RRD of predictions, for students that predict probabilities: [`relaxed_ranking_of_predictions`].
+    RelaxedRankingOfPredictions(ListSamplerConfig),
     /// Ablation (d): [`full_ranking`], uninteresting items in the teacher's order too.
     FullRanking(ListSamplerConfig),
     /// Ablation (e): [`interesting_ranking`], uninteresting items left out.
@@ -80,7 +82,10 @@ impl ListTerm {
                 ConfigError::check(positive, "logit_temperature", "positive and finite", temperature)?;
                 ConfigError::check(bias.is_finite(), "bias", "finite", bias)?;
             }
-            ListLoss::RelaxedRanking(_) | ListLoss::FullRanking(_) | ListLoss::InterestingRanking(_) => {}
+            ListLoss::RelaxedRanking(_)
+            | ListLoss::RelaxedRankingOfPredictions(_)
+            | ListLoss::FullRanking(_)
+            | ListLoss::InterestingRanking(_) => {}
         }
         self.loss.lists().validate()
     }
@@ -90,7 +95,9 @@ impl ListLoss {
     /// What the lists hold.
     fn lists(&self) -> ListSamplerConfig {
         match self {
-            Self::RelaxedRanking(lists) | Self::FullRanking(lists) => lists.clone(),
+            Self::RelaxedRanking(lists) | Self::RelaxedRankingOfPredictions(lists) | Self::FullRanking(lists) => {
+                lists.clone()
+            }
             Self::InterestingRanking(lists) => ListSamplerConfig { n_uninteresting: 0, ..lists.clone() },
             Self::RankingDistillation(w) => ListSamplerConfig::ranking_distillation(w.n_top, w.n_estimate),
             Self::Collaborative(config) => ListSamplerConfig::collaborative(config.n_items, config.temperature),
@@ -227,6 +234,7 @@ impl Guide for ListGuide<'_> {
         let shape = self.shape();
         let loss = match &self.term.loss {
             ListLoss::RelaxedRanking(_) => relaxed_ranking(scores, shape, weight, grads)?,
+            ListLoss::RelaxedRankingOfPredictions(_) => relaxed_ranking_of_predictions(scores, shape, weight, grads)?,
             ListLoss::FullRanking(_) => full_ranking(scores, shape, weight, grads)?,
             ListLoss::InterestingRanking(_) => interesting_ranking(scores, shape, weight, grads)?,
             ListLoss::RankingDistillation(config) => {

@@ -19,8 +19,8 @@ use crate::{ConfigError, LossError, SampleError};
 /// | method | `experts` | `lists` |
 /// |---|---|---|
 /// | DE | set | |
-/// | RRD | | `relaxed-ranking` |
-/// | DE-RRD | set | `relaxed-ranking` |
+/// | RRD | | `relaxed-ranking`, for NeuMF `relaxed-ranking-of-predictions` |
+/// | DE-RRD | set | the same |
 /// | RD | | `ranking-distillation` |
 /// | CD | | `collaborative` |
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
