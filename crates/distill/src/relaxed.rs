@@ -81,7 +81,7 @@ pub fn relaxed_ranking(scores: &[f32], shape: ListShape, weight: f32, grads: &mu
 ///
 /// let shape = ListShape { n_interesting: 1, n_uninteresting: 1 };
 /// let mut grads = [0.0; 2];
-/// // The most that a pair can give: predictions of 1 and 0.
+/// // The least loss of a pair: predictions of 1 and 0.
 /// let loss = relaxed_ranking_of_predictions(&[40.0, -40.0], shape, 1.0, &mut grads)?;
 /// assert!((loss - (1.0 + (-1f64).exp()).ln()).abs() < 1e-6);
 /// # Ok::<(), rectify_distill::LossError>(())
