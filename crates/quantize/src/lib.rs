@@ -2,6 +2,7 @@
 
 mod codebooks;
 mod coded_factors;
+mod descending;
 #[cfg(feature = "cuda")]
 pub mod device;
 mod error;

@@ -51,6 +51,12 @@ impl QuickTable {
         Self { bytes, low: ranges.iter().map(|(low, _)| low).sum(), step, error, largest, slack }
     }
 
+    /// The bytes of each codebook's codewords.
+    pub(crate) fn rows(&self, shape: &CodeShape) -> impl Iterator<Item = &[u8]> {
+        let width = if shape.is_four_bit() { 16 } else { 256 };
+        self.bytes.chunks_exact(width).take(shape.n_codebooks).map(|row| &row[..shape.n_codewords])
+    }
+
     /// Byte sums below this belong to scores below `threshold`; above the largest sum when no item can reach it.
     pub(crate) fn limit(&self, threshold: f32) -> u16 {
         let limit = ((f64::from(threshold) - self.low - self.error) / self.step).ceil();

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use rectify_core::simd::prefetch;
 use rectify_core::{Hit, ItemFilter, ItemId, Selector, TopK};
 
 use crate::CodeIndex;
@@ -35,6 +36,8 @@ pub(crate) struct Search<'a> {
     range: Range<usize>,
     /// Their code in the first codebook, if it is the same for all and has a plane of its own.
     first_code: Option<u8>,
+    /// Room for positions that are looked at one by one.
+    few: Vec<u32>,
 }
 
 /// One query on its way.
@@ -82,7 +85,7 @@ impl<'a> Search<'a> {
     /// Looks for the best `k` items of each query.
     pub(crate) fn new(index: &'a CodeIndex, asked: &'a Asked<'a>, k: usize, ids: Option<&'a [u32]>) -> Self {
         let states = asked.quick.iter().map(|quick| State::new(k, quick)).collect();
-        Self { states, index, asked, ids, range: 0..0, first_code: None }
+        Self { states, index, asked, ids, range: 0..0, first_code: None, few: Vec::new() }
     }
 
     /// Looks at all items, in their order.
@@ -115,6 +118,28 @@ impl<'a> Search<'a> {
         self.scan(level, range);
     }
 
+    /// Looks at the items of some cells of a list, one by one: `starts[c]..starts[c + 1]` for each `c` of `worth`. All stand in whole blocks, codes
+    /// have a plane each, and there is one query.
+    pub(crate) fn scan_cells(&mut self, worth: &[u8], starts: &[u32], first_code: u8) {
+        let mut few = std::mem::take(&mut self.few);
+        let n = list_cells(worth, starts, &mut few);
+        let (codes, quick) = (&self.index.codes, &self.asked.quick[0]);
+        let (first, others) = (quick.bytes[usize::from(first_code)], &quick.bytes.as_chunks::<256>().0[1..]);
+        for &position in &few[..n] {
+            let (block, lane) = (position as usize / BLOCK, position as usize % BLOCK);
+            let of_item = &codes.bytes[(block * codes.planes + 1) * BLOCK + lane..];
+            let mut sum = u16::from(first);
+            for (plane, table) in others.iter().enumerate() {
+                sum += u16::from(table[usize::from(of_item[plane * BLOCK])]);
+            }
+            if sum >= self.states[0].limit {
+                self.admit(0, position, sum);
+            }
+        }
+        self.few = few;
+        self.raise_limit(0);
+    }
+
     /// Looks at the items of some positions.
     fn scan(&mut self, level: Level, range: Range<usize>) {
         let BlockedCodes { planes, four_bit, n_items, .. } = self.index.codes;
@@ -127,15 +152,41 @@ impl<'a> Search<'a> {
             let blocks = &codes.bytes[first * block_bytes..end * block_bytes];
             kernels::scan(level, blocks, first * BLOCK, planes, four_bit, quick, self);
         }
-        if let Some(rest) = codes.rest().filter(|_| reaches_rest) {
+        if let Some(rest) = reaches_rest.then(|| codes.rest()).flatten() {
             kernels::scan(level, &rest, n_whole * BLOCK, planes, four_bit, quick, self);
         }
     }
 
-    /// Scores below this one cannot enter the list of query `q` any more.
-    pub(crate) fn threshold(&mut self, q: usize) -> f32 {
-        self.score_waiting(q);
-        self.states[q].selector.threshold()
+    /// Byte sums below this one belong to items that cannot enter the list of query `q` any more.
+    pub(crate) fn limit(&self, q: usize) -> u16 {
+        self.states[q].limit
+    }
+
+    /// The bytes of query `q`.
+    pub(crate) fn quick(&self, q: usize) -> &'a QuickTable {
+        &self.asked.quick[q]
+    }
+
+    /// Lets an item wait whose byte sum reaches the limit, unless it may not be returned.
+    #[inline(always)]
+    fn admit(&mut self, q: usize, position: u32, sum: u16) {
+        let filter = &self.asked.filters[if self.asked.filters.len() == 1 { 0 } else { q }];
+        if filter.is_all() || filter.allows(item_at(self.ids, position)) {
+            self.states[q].ranks.add(sum);
+            self.states[q].waiting.push((position, sum));
+            // Whoever is scored needs it.
+            self.ids.into_iter().for_each(|ids| prefetch(ids, position as usize, 1));
+        }
+    }
+
+    /// Takes note of who was admitted.
+    #[inline(always)]
+    fn raise_limit(&mut self, q: usize) {
+        let state = &mut self.states[q];
+        state.limit = state.limit.max(self.asked.quick[q].limit_after(state.ranks.floor));
+        if state.waiting.len() * self.index.codes.planes * self.asked.quick.len() >= WAITING_BYTES {
+            self.score_waiting(q);
+        }
     }
 
     /// Writes the lists.
@@ -152,6 +203,25 @@ impl<'a> Search<'a> {
             Hit::new(item_at(ids, position), index.score(table, position as usize))
         });
     }
+}
+
+/// Writes the positions of some cells to `out` and returns how many there are.
+fn list_cells(worth: &[u8], starts: &[u32], out: &mut Vec<u32>) -> usize {
+    /// Items that a cell seldom has more of. So many are written at once, since how many there are the processor cannot foresee.
+    const USUAL: usize = 4;
+    let length = |c: u8| (starts[usize::from(c) + 1] - starts[usize::from(c)]) as usize;
+    out.resize(worth.iter().map(|c| length(*c)).sum::<usize>() + USUAL, 0);
+    let mut n = 0;
+    for &c in worth {
+        let first = starts[usize::from(c)];
+        let write = |(i, to): (usize, &mut u32)| *to = first.wrapping_add(i as u32);
+        out[n..n + USUAL].iter_mut().enumerate().for_each(write);
+        if length(c) > USUAL {
+            out[n..n + length(c)].iter_mut().enumerate().for_each(write);
+        }
+        n += length(c);
+    }
+    n
 }
 
 fn item_at(ids: Option<&[u32]>, position: u32) -> ItemId {
@@ -171,24 +241,14 @@ impl Visitor for Search<'_> {
 
     #[inline]
     fn visit<S: Copy + Into<u16>>(&mut self, q: usize, first: usize, mut passed: u64, sums: &[S; BLOCK]) {
-        let filter = &self.asked.filters[if self.asked.filters.len() == 1 { 0 } else { q }];
-        let state = &mut self.states[q];
         // The first and the last block of a range may hold positions outside of it.
         let (before, beyond) = (self.range.start.saturating_sub(first), (first + BLOCK).saturating_sub(self.range.end));
         passed &= u64::MAX << before.min(BLOCK - 1) & u64::MAX >> beyond.min(BLOCK - 1);
         while passed != 0 {
             let lane = passed.trailing_zeros() as usize;
             passed &= passed - 1;
-            let position = (first + lane) as u32;
-            if filter.allows(item_at(self.ids, position)) {
-                let sum = sums[lane].into();
-                state.ranks.add(sum);
-                state.waiting.push((position, sum));
-            }
+            self.admit(q, (first + lane) as u32, sums[lane].into());
         }
-        state.limit = state.limit.max(self.asked.quick[q].limit_after(state.ranks.floor));
-        if state.waiting.len() * self.index.codes.planes * self.asked.quick.len() >= WAITING_BYTES {
-            self.score_waiting(q);
-        }
+        self.raise_limit(q);
     }
 }

@@ -192,6 +192,8 @@ fn lists_with_all_probes_conform_and_answer_as_the_index() {
         (shape(5, 8, Composition::Sum), 130, 130),
         (shape(8, 16, Composition::Product), 500, 40),
         (shape(1, 2, Composition::Sum), 1, 1),
+        // As many items as cells.
+        (shape(3, 32, Composition::Sum), 1100, 1100),
     ] {
         let index = random_index(3, n, shape, distinct);
         let lists = InvertedIndex::new(&index, shape.n_codewords).unwrap();
@@ -199,7 +201,8 @@ fn lists_with_all_probes_conform_and_answer_as_the_index() {
         let queries: Vec<&[f32]> = queries.iter().map(Vec::as_slice).collect();
         testing::retriever(&lists, &queries, &testing::Oracle::scorer(&index));
         testing::index(&lists, &queries);
-        assert!(lists.size_bytes() == index.size_bytes() + 4 * n + 4 * (shape.n_codewords + 1));
+        let n_cells = if n == 1100 { 32 * 32 } else { shape.n_codewords };
+        assert_eq!(lists.size_bytes(), index.size_bytes() + 4 * n + 4 * (n_cells + 1));
     }
     let empty = CodeIndex::from_codes(shape(1, 2, Composition::Sum), &[0.0; 6], &[]).unwrap();
     let mut top = TopK::new();

@@ -3,13 +3,22 @@
 use super::first_pass::{Candidates, CodedQuery, FirstPass, Prune};
 use super::scan::{Scan, ScoreRows};
 use super::{ExactIndex, QUERIES};
-use crate::simd::Level;
+use crate::simd::{Level, prefetch};
 use crate::{Hit, ItemFilter, ItemId, Retriever, Selector, TopK};
+
+/// Rows that are asked for before they are scored, since they are anywhere in memory.
+const AHEAD: usize = 32;
 
 impl ExactIndex {
     /// Scores of known items for a checked query.
     pub(super) fn score_at(&self, level: Level, query: &[f32], items: &[ItemId], out: &mut [f32]) {
-        level.run(ScoreRows { query, row: |i: usize| self.row_at(items[i].index()), out });
+        let ask = |item: &ItemId| prefetch(&self.rows, item.index() * self.dim, self.dim);
+        items.iter().take(AHEAD).for_each(ask);
+        let row = |i: usize| {
+            items.get(i + AHEAD).into_iter().for_each(ask);
+            self.row_at(items[i].index())
+        };
+        level.run(ScoreRows { query, row, out });
     }
 
     /// The first pass, if so many queries for the best `k` are answered sooner with it.

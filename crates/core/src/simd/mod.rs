@@ -13,8 +13,10 @@ mod avx2;
 mod avx512;
 mod level;
 mod portable;
+mod prefetch;
 
 pub use level::Level;
+pub use prefetch::prefetch;
 
 /// Lanes of every vector.
 pub(crate) const LANES: usize = 16;

@@ -48,12 +48,14 @@ pub use vector::{add_assign, axpy, dot, dots, gather_rows, scale, scatter_add_ro
 /// `FMA` says whether the code runs where multiply and add fuse; [`kernel!`](crate::kernel) fills it in.
 pub mod simd {
     pub use super::activation::{exp, ln};
-    pub use super::{mul_add, prefetch};
+    pub use super::mul_add;
     pub use crate::kernel;
+    pub use rectify_core::simd::prefetch;
 }
 
 /// The instruction sets that kernels are compiled for; of its rungs they use `Scalar`, `Avx2` and `Avx512`.
 pub use rectify_core::simd::Level;
+pub(crate) use rectify_core::simd::prefetch;
 
 /// Compiles one generic body (`fn body<const FMA: bool>`, `#[inline(always)]`) for every level, and picks one at run time.
 ///
@@ -133,35 +135,6 @@ pub(crate) use crate::kernel;
 #[must_use]
 pub fn mul_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
-}
-
-/// Asks for the cache lines of `values[start..start + len]` (as many as 4 KiB hold) without waiting for them; nothing where that is out of
-/// range.
-#[inline(always)]
-pub fn prefetch(values: &[f32], start: usize, len: usize) {
-    #[cfg(target_arch = "x86_64")]
-    if start + len <= values.len() {
-        let mut at = start;
-        while at < start + len.min(1024) {
-            #[expect(unsafe_code, reason = "prefetch has no safe form")]
-            // SAFETY: `at < start + len <= values.len()`, and a prefetch never faults.
-            unsafe {
-                std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(values.as_ptr().add(at).cast());
-            }
-            at += 16;
-        }
-        if len > 0 {
-            #[expect(unsafe_code, reason = "prefetch has no safe form")]
-            // SAFETY: as above; a row that starts inside a cache line ends in one more.
-            unsafe {
-                std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(
-                    values.as_ptr().add(start + len - 1).cast(),
-                );
-            }
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (values, start, len);
 }
 
 /// Checks that a matrix of `rows` rows of `dim` has that many values.
