@@ -27,7 +27,7 @@ pub(crate) struct QuickTable {
 impl QuickTable {
     /// Rounds a table `[n_codebooks, n_codewords]` of finite numbers.
     pub(crate) fn new(shape: &CodeShape, table: &[f32]) -> Self {
-        let width = if shape.is_four_bit() { 16 } else { 256 };
+        let width = width(shape);
         let rows = table.chunks_exact(shape.n_codewords);
         let ranges: Vec<(f64, f64)> =
             rows.clone().map(range).map(|(low, high)| (f64::from(low), f64::from(high))).collect();
@@ -53,8 +53,7 @@ impl QuickTable {
 
     /// The bytes of each codebook's codewords.
     pub(crate) fn rows(&self, shape: &CodeShape) -> impl Iterator<Item = &[u8]> {
-        let width = if shape.is_four_bit() { 16 } else { 256 };
-        self.bytes.chunks_exact(width).take(shape.n_codebooks).map(|row| &row[..shape.n_codewords])
+        self.bytes.chunks_exact(width(shape)).take(shape.n_codebooks).map(|row| &row[..shape.n_codewords])
     }
 
     /// Byte sums below this belong to scores below `threshold`; above the largest sum when no item can reach it.
@@ -68,6 +67,11 @@ impl QuickTable {
     pub(crate) fn limit_after(&self, floor: u16) -> u16 {
         floor.saturating_sub(self.slack)
     }
+}
+
+/// Bytes of a codebook's row.
+const fn width(shape: &CodeShape) -> usize {
+    if shape.is_four_bit() { 16 } else { 256 }
 }
 
 /// Items that are worked on side by side, so that the compiler finds vectors.
@@ -148,7 +152,7 @@ mod tests {
             let scale = 10f32.powi(exponent);
             let table: Vec<f32> = (0..b * w).map(|_| rng.normal() as f32 * scale).collect();
             let quick = QuickTable::new(&shape, &table);
-            let width = if shape.is_four_bit() { 16 } else { 256 };
+            let width = width(&shape);
             let mut scored = Vec::new();
             for _ in 0..50 {
                 let codes: Vec<usize> = (0..b).map(|_| rng.below(w as u32) as usize).collect();
