@@ -22,5 +22,6 @@ pub use noise::gumbel_noise;
 pub use pointwise::{RankWeights, collaborative, knowledge, ranking_distillation, soft_targets};
 pub use rectify_tensor::ConfigError;
 pub use relaxed::{
-    ListShape, full_ranking, interesting_ranking, list_mle, relaxed_ranking, relaxed_ranking_of_predictions,
+    ListShape, full_ranking, full_ranking_of_predictions, interesting_ranking, interesting_ranking_of_predictions,
+    list_mle, relaxed_ranking, relaxed_ranking_of_predictions,
 };

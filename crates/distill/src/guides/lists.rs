@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::GuideError;
 use crate::sampling::{DrawnLists, ListSampler, ListSamplerConfig, Rankings};
 use crate::{
-    ConfigError, ListShape, RankWeights, SampleError, collaborative, full_ranking, interesting_ranking,
-    ranking_distillation, relaxed_ranking, relaxed_ranking_of_predictions, soft_targets,
+    ConfigError, ListShape, RankWeights, SampleError, collaborative, full_ranking, full_ranking_of_predictions,
+    interesting_ranking, interesting_ranking_of_predictions, ranking_distillation, relaxed_ranking,
+    relaxed_ranking_of_predictions, soft_targets,
 };
 
 /// Settings of a list loss as a part of a distillation.
@@ -37,6 +38,10 @@ pub enum ListLoss {
     FullRanking(ListSamplerConfig),
     /// Ablation (e): [`interesting_ranking`], uninteresting items left out.
     InterestingRanking(ListSamplerConfig),
+    /// (d) of predictions: [`full_ranking_of_predictions`].
+    FullRankingOfPredictions(ListSamplerConfig),
+    /// (e) of predictions: [`interesting_ranking_of_predictions`].
+    InterestingRankingOfPredictions(ListSamplerConfig),
     /// RD: [`ranking_distillation`].
     RankingDistillation(RankWeights),
     /// CD: [`collaborative`].
@@ -85,7 +90,9 @@ impl ListTerm {
             ListLoss::RelaxedRanking(_)
             | ListLoss::RelaxedRankingOfPredictions(_)
             | ListLoss::FullRanking(_)
-            | ListLoss::InterestingRanking(_) => {}
+            | ListLoss::InterestingRanking(_)
+            | ListLoss::FullRankingOfPredictions(_)
+            | ListLoss::InterestingRankingOfPredictions(_) => {}
         }
         self.loss.lists().validate()
     }
@@ -95,10 +102,13 @@ impl ListLoss {
     /// What the lists hold.
     fn lists(&self) -> ListSamplerConfig {
         match self {
-            Self::RelaxedRanking(lists) | Self::RelaxedRankingOfPredictions(lists) | Self::FullRanking(lists) => {
-                lists.clone()
+            Self::RelaxedRanking(lists)
+            | Self::RelaxedRankingOfPredictions(lists)
+            | Self::FullRanking(lists)
+            | Self::FullRankingOfPredictions(lists) => lists.clone(),
+            Self::InterestingRanking(lists) | Self::InterestingRankingOfPredictions(lists) => {
+                ListSamplerConfig { n_uninteresting: 0, ..lists.clone() }
             }
-            Self::InterestingRanking(lists) => ListSamplerConfig { n_uninteresting: 0, ..lists.clone() },
             Self::RankingDistillation(w) => ListSamplerConfig::ranking_distillation(w.n_top, w.n_estimate),
             Self::Collaborative(config) => ListSamplerConfig::collaborative(config.n_items, config.temperature),
         }
@@ -205,7 +215,7 @@ impl Guide for ListGuide<'_> {
         } else {
             self.sampler.draw_into(self.seed, epoch, &mut self.drawn);
         }
-        if matches!(self.term.loss, ListLoss::FullRanking(_)) {
+        if matches!(self.term.loss, ListLoss::FullRanking(_) | ListLoss::FullRankingOfPredictions(_)) {
             self.drawn.sort_uninteresting(self.teacher)?;
         }
         Ok(())
@@ -237,6 +247,10 @@ impl Guide for ListGuide<'_> {
             ListLoss::RelaxedRankingOfPredictions(_) => relaxed_ranking_of_predictions(scores, shape, weight, grads)?,
             ListLoss::FullRanking(_) => full_ranking(scores, shape, weight, grads)?,
             ListLoss::InterestingRanking(_) => interesting_ranking(scores, shape, weight, grads)?,
+            ListLoss::FullRankingOfPredictions(_) => full_ranking_of_predictions(scores, shape, weight, grads)?,
+            ListLoss::InterestingRankingOfPredictions(_) => {
+                interesting_ranking_of_predictions(scores, shape, weight, grads)?
+            }
             ListLoss::RankingDistillation(config) => {
                 self.tops.clear();
                 self.estimates.clear();

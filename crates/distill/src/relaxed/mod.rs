@@ -95,13 +95,7 @@ pub fn relaxed_ranking_of_predictions(
     weight: f32,
     grads: &mut [f32],
 ) -> Result<f64, LossError> {
-    let mut predictions = scores.to_vec();
-    kernels::sigmoid_slice(&mut predictions);
-    let loss = relaxed_ranking(&predictions, shape, weight, grads)?;
-    for (grad, prediction) in grads.iter_mut().zip(predictions) {
-        *grad *= prediction * (1.0 - prediction);
-    }
-    Ok(loss)
+    of_predictions(relaxed_ranking, scores, shape, weight, grads)
 }
 
 /// Ablation (d) of DE-RRD, *full ranking*: the likelihood of the complete order of all K + L items.
@@ -127,6 +121,33 @@ pub fn interesting_ranking(scores: &[f32], shape: ListShape, weight: f32, grads:
     Ok(ranked_likelihood(scores, shape.len(), shape.n_interesting, shape.n_interesting, weight, grads))
 }
 
+/// Ablation (d) for students that predict probabilities: [`full_ranking`] of predictions, as [`relaxed_ranking_of_predictions`].
+///
+/// # Errors
+/// As [`relaxed_ranking`].
+pub fn full_ranking_of_predictions(
+    scores: &[f32],
+    shape: ListShape,
+    weight: f32,
+    grads: &mut [f32],
+) -> Result<f64, LossError> {
+    of_predictions(full_ranking, scores, shape, weight, grads)
+}
+
+/// Ablation (e) for students that predict probabilities: [`interesting_ranking`] of predictions, as
+/// [`relaxed_ranking_of_predictions`].
+///
+/// # Errors
+/// As [`relaxed_ranking`].
+pub fn interesting_ranking_of_predictions(
+    scores: &[f32],
+    shape: ListShape,
+    weight: f32,
+    grads: &mut [f32],
+) -> Result<f64, LossError> {
+    of_predictions(interesting_ranking, scores, shape, weight, grads)
+}
+
 /// List-wise likelihood of an order: `-Σₖ [sₖ - ln Σ_{i≥k} exp sᵢ]`.
 ///
 /// ListMLE (Xia et al., "Listwise approach to learning to rank", ICML 2008), Eq. 9 with φ = exp.
@@ -139,6 +160,26 @@ pub fn interesting_ranking(scores: &[f32], shape: ListShape, weight: f32, grads:
 /// `list_len` 0, scores that are no whole rows, gradients of another size.
 pub fn list_mle(scores: &[f32], list_len: usize, weight: f32, grads: &mut [f32]) -> Result<f64, LossError> {
     full_ranking(scores, ListShape { n_interesting: list_len, n_uninteresting: 0 }, weight, grads)
+}
+
+/// What all of them look like: scores, shape, weight, gradients.
+type Likelihood = fn(&[f32], ListShape, f32, &mut [f32]) -> Result<f64, LossError>;
+
+/// A loss of `σ(s)`, and its gradients with respect to `s`.
+fn of_predictions(
+    loss: Likelihood,
+    scores: &[f32],
+    shape: ListShape,
+    weight: f32,
+    grads: &mut [f32],
+) -> Result<f64, LossError> {
+    let mut predictions = scores.to_vec();
+    kernels::sigmoid_slice(&mut predictions);
+    let loss = loss(&predictions, shape, weight, grads)?;
+    for (grad, prediction) in grads.iter_mut().zip(predictions) {
+        *grad *= prediction * (1.0 - prediction);
+    }
+    Ok(loss)
 }
 
 fn check_lists(scores: &[f32], shape: ListShape, grads: &[f32]) -> Result<(), LossError> {

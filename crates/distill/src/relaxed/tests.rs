@@ -58,30 +58,37 @@ fn one_item_of_each_kind_is_bpr_and_equal_scores_give_factorials() {
 
 #[test]
 fn predictions_are_ranked_as_their_formula_says_and_gradients_are_those_of_the_scores() {
-    let loss_at = |scores: &[f64]| {
-        let predictions: Vec<f64> = scores.iter().map(|s| 1.0 / (1.0 + (-s).exp())).collect();
-        naive(&predictions, 3, 5)
-    };
-    let mut grads = [0.0; 5];
-    let loss = relaxed_ranking_of_predictions(&ORACLE, SHAPE, 2.0, &mut grads).unwrap();
+    let losses: [(Likelihood, usize, usize); 3] = [
+        (relaxed_ranking_of_predictions, 3, 5),
+        (full_ranking_of_predictions, 5, 5),
+        (interesting_ranking_of_predictions, 3, 3),
+    ];
     let scores = ORACLE.map(f64::from);
-    assert!((loss - loss_at(&scores)).abs() < 1e-6, "{loss}");
-    for (i, grad) in grads.into_iter().enumerate() {
-        let at = |step: f64| {
-            let mut moved = scores;
-            moved[i] += step;
-            loss_at(&moved)
+    for (loss, ranked, used) in losses {
+        let loss_at = |scores: &[f64]| {
+            let predictions: Vec<f64> = scores.iter().map(|s| 1.0 / (1.0 + (-s).exp())).collect();
+            naive(&predictions, ranked, used)
         };
-        let slope = 2.0 * (at(1e-4) - at(-1e-4)) / 2e-4;
-        assert!((f64::from(grad) - slope).abs() < 1e-6, "{i}: {grad}, {slope}");
+        let mut grads = [0.0; 5];
+        let got = loss(&ORACLE, SHAPE, 2.0, &mut grads).unwrap();
+        assert!((got - loss_at(&scores)).abs() < 1e-6, "{got}");
+        for (i, grad) in grads.into_iter().enumerate() {
+            let at = |step: f64| {
+                let mut moved = scores;
+                moved[i] += step;
+                loss_at(&moved)
+            };
+            let slope = 2.0 * (at(1e-4) - at(-1e-4)) / 2e-4;
+            assert!((f64::from(grad) - slope).abs() < 1e-6, "{i}: {grad}, {slope}");
+        }
+        // Scores so far out that predictions are 0 and 1.
+        let far = [f32::MAX, 1e3, -1e3, -1e30, f32::MIN];
+        assert!(loss(&far, SHAPE, 1.0, &mut grads).unwrap().is_finite());
+        assert_eq!(grads, [0.0; 5]);
+        assert!(loss(&far[1..], SHAPE, 1.0, &mut grads).is_err());
     }
-    // Equal predictions, and scores so far out that predictions are 0 and 1.
-    let loss = relaxed_ranking_of_predictions(&[0.7; 5], SHAPE, 1.0, &mut grads).unwrap();
-    assert!((loss - 60f64.ln()).abs() < 1e-6, "ln 5 + ln 4 + ln 3, not {loss}");
-    let far = [f32::MAX, 1e3, -1e3, -1e30, f32::MIN];
-    assert!(relaxed_ranking_of_predictions(&far, SHAPE, 1.0, &mut grads).unwrap().is_finite());
-    assert_eq!(grads, [0.0; 5]);
-    assert!(relaxed_ranking_of_predictions(&far[1..], SHAPE, 1.0, &mut grads).is_err());
+    let equal = relaxed_ranking_of_predictions(&[0.7; 5], SHAPE, 1.0, &mut [0.0; 5]).unwrap();
+    assert!((equal - 60f64.ln()).abs() < 1e-6, "ln 5 + ln 4 + ln 3, not {equal}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::expected::{ClaimGroup, ClaimSpec, Measure, Published, PublishedTable};
+use super::plan::merge;
 use crate::args::Profile;
 use crate::{refusal, suggest};
 
@@ -62,6 +63,9 @@ pub(crate) struct Experiment {
     #[serde(default)]
     pub(crate) kinds: BTreeMap<String, ModelOverrides>,
     pub(crate) models: Vec<Model>,
+    /// Copies of models with something changed, by what is added to their names: `[copies.wide]` makes `NAME-wide` of each.
+    #[serde(default)]
+    copies: BTreeMap<String, Copies>,
     #[serde(default)]
     pub(crate) profiles: BTreeMap<String, Overrides>,
     #[serde(default)]
@@ -185,6 +189,37 @@ pub(crate) struct ModelOverrides {
     pub(super) also_served: Option<Vec<Settings>>,
 }
 
+/// Models made once more.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Copies {
+    /// Names of the models.
+    of: Vec<String>,
+    /// Profiles the copies are run in; those of the model when absent.
+    only_in: Option<Vec<String>>,
+    /// Whether the copies are run only where the command line names them.
+    #[serde(default)]
+    on_request: bool,
+    /// What is different, by kind; it wins over what the model says.
+    kinds: BTreeMap<String, ModelOverrides>,
+}
+
+impl Copies {
+    fn copy(&self, model: &Model, suffix: &str) -> Model {
+        let mut copy = model.clone();
+        copy.name = Some(format!("{}-{suffix}", model.name()));
+        copy.only_in = self.only_in.clone().or(copy.only_in);
+        copy.on_request |= self.on_request;
+        if let Some(own) = self.kinds.get(&model.kind) {
+            merge(&mut copy.settings, &own.settings);
+            copy.training = copy.training.overridden_by(&own.training);
+            copy.search = own.search.clone().or(copy.search);
+            copy.also_served = own.also_served.clone().or(copy.also_served);
+        }
+        copy
+    }
+}
+
 impl Model {
     pub(super) fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.kind)
@@ -213,8 +248,23 @@ impl Experiment {
             format!("{line}: {}", suggest::explain(error.message()))
         })?;
         experiment.paper = paper;
-        experiment.check().map_err(|problem| format!(" {problem}"))?;
+        experiment.add_copies().and_then(|()| experiment.check()).map_err(|problem| format!(" {problem}"))?;
         Ok(experiment)
+    }
+
+    fn add_copies(&mut self) -> Result<(), String> {
+        let mut copied = Vec::new();
+        for (suffix, copies) in &self.copies {
+            for name in &copies.of {
+                let model = self.models.iter().find(|model| model.name() == name).ok_or_else(|| {
+                    let names: Vec<&str> = self.models.iter().map(Model::name).collect();
+                    format!("copies '{suffix}': {}", suggest::unknown("model", name, &names))
+                })?;
+                copied.push(copies.copy(model, suffix));
+            }
+        }
+        self.models.append(&mut copied);
+        Ok(())
     }
 
     fn check(&self) -> Result<(), String> {
@@ -256,6 +306,7 @@ impl Experiment {
         let kinds: Vec<&str> = self.models.iter().map(|model| model.kind.as_str()).collect();
         let layers = || self.profiles.values().chain(self.datasets.values());
         let of_kinds = self.kinds.keys().chain(layers().flat_map(|layer| layer.kinds.keys()));
+        let of_kinds = of_kinds.chain(self.copies.values().flat_map(|copies| copies.kinds.keys()));
         if let Some(kind) = of_kinds.into_iter().find(|kind| !kinds.contains(&kind.as_str())) {
             return Err(suggest::unknown("kind of the models here", kind, &kinds));
         }

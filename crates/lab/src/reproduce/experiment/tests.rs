@@ -84,6 +84,38 @@ fn a_student_brings_its_teacher() -> Result<()> {
 }
 
 #[test]
+fn copies_are_their_models_but_for_what_they_say() -> Result<()> {
+    let copies = r#"
+[copies.wide]
+of = ["mf-bpr", "deep"]
+only_in = ["paper"]
+on_request = true
+kinds.mf-bpr = { settings = { embedding_dim = 128 }, training = { patience = 3 } }
+"#;
+    let experiment = parse(&format!("{TEXT}{copies}")).map_err(refusal::input)?;
+    assert_eq!(experiment.plan("gowalla", "paper", &[])?.models.len(), 2);
+    let plan = experiment.plan("gowalla", "paper", &["mf-bpr-wide".into(), "deep-wide".into()])?;
+    let [copy, deep] = &plan.models[..] else { panic!("{:?}", plan.models) };
+    assert_eq!((copy.name.as_str(), copy.kind.as_str(), deep.name.as_str()), ("mf-bpr-wide", "mf-bpr", "deep-wide"));
+    assert_eq!((&copy.settings["embedding_dim"], &deep.settings["embedding_dim"]), (&128.into(), &32.into()));
+    assert_eq!(
+        copy.settings["optimizer"]["adam"]["learning_rate"], 0.001,
+        "what is said of the model itself is not copied"
+    );
+    assert_eq!((copy.training.max_epochs, copy.training.patience, copy.trials.len()), (Some(100), Some(3), 4));
+    assert!(experiment.plan("gowalla", "quick", &["mf-bpr-wide".into()])?.models.is_empty());
+    for (from, to, want) in [
+        (r#"of = ["mf-bpr", "#, r#"of = ["mf-bpt", "#, "copies 'wide': unknown model 'mf-bpt'"),
+        ("kinds.mf-bpr", "kinds.mf-bpt", "mf-bpt"),
+        ("[copies.wide]", "[copies.wide]\nwhere = 1", "unknown field `where`"),
+    ] {
+        let problem = parse(&format!("{TEXT}{}", copies.replace(from, to))).err().unwrap_or_default();
+        assert!(problem.contains(want), "{problem}");
+    }
+    Ok(())
+}
+
+#[test]
 fn an_unknown_key_is_named_with_its_line_and_a_suggestion() {
     let text = problem("select_by", "selct_by");
     assert!(text.starts_with("6: ") && text.contains("did you mean `select_by`"), "{text}");
