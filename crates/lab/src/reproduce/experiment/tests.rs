@@ -100,7 +100,7 @@ kinds.mf-bpr = { settings = { embedding_dim = 128 }, training = { patience = 3 }
     assert_eq!((&copy.settings["embedding_dim"], &deep.settings["embedding_dim"]), (&128.into(), &32.into()));
     assert_eq!(
         copy.settings["optimizer"]["adam"]["learning_rate"], 0.001,
-        "what is said of the model itself is not copied"
+        "what a data set says of a model it does not say of its copy"
     );
     assert_eq!((copy.training.max_epochs, copy.training.patience, copy.trials.len()), (Some(100), Some(3), 4));
     assert!(experiment.plan("gowalla", "quick", &["mf-bpr-wide".into()])?.models.is_empty());
