@@ -1,12 +1,13 @@
 //! `bundle-cuda`: one folder that checks and measures everything on a machine with a GPU, without Rust, registries or toolkit.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{check, cuda, lab, workspace};
+use crate::handover::{self, Binary, Features};
+use crate::programs::Program;
+use crate::{check, cuda, workspace};
 
 /// Most bytes of the compressed folder.
 const LIMIT_BYTES: u64 = 60 << 20;
@@ -20,14 +21,21 @@ pub(crate) fn run(out: &Path) -> Result<ExitCode> {
     if out.exists() {
         bail!("{} exists; remove it, or name another folder with --out", out.display());
     }
-    let Some(lab) = lab::build(lab::Features::Cuda)? else { return Ok(ExitCode::FAILURE) };
+    let mut built = Vec::new();
+    for binary in [Binary::Rectify, Binary::Bench] {
+        let Some(path) = handover::build(binary, Features::Cuda)? else { return Ok(ExitCode::FAILURE) };
+        built.push((binary.name(), path));
+    }
     let Some(tests) = tests()? else { return Ok(ExitCode::FAILURE) };
 
     for folder in ["bin", "checks", "ptx", "peers", "experiments"] {
         std::fs::create_dir_all(out.join(folder)).with_context(|| format!("cannot make {}", out.display()))?;
     }
-    let program = out.join("bin/rectify-lab");
-    copy(&lab, &program)?;
+    let mut programs = Vec::new();
+    for (name, path) in &built {
+        programs.push(out.join("bin").join(name));
+        copy(path, &out.join("bin").join(name))?;
+    }
     for (name, path) in &tests {
         copy(path, &out.join("checks").join(name))?;
     }
@@ -45,9 +53,14 @@ pub(crate) fn run(out: &Path) -> Result<ExitCode> {
         std::fs::write(out.join(name), text).with_context(|| format!("cannot write {name}"))?;
     }
     must(Command::new("chmod").arg("+x").arg(out.join("run.sh")))?;
-    let programs = tests.iter().map(|(name, _)| out.join("checks").join(name)).chain([program.clone()]);
-    must(Command::new("strip").args(programs))?;
-    must(Command::new(&program).args(["cuda", "ptx", "--out"]).arg(out.join("ptx")).stdout(Stdio::null()))?;
+    let stripped = tests.iter().map(|(name, _)| out.join("checks").join(name)).chain(programs);
+    must(Command::new("strip").args(stripped))?;
+    must(
+        Command::new(out.join("bin").join(Binary::Rectify.name()))
+            .args(["cuda", "ptx", "--out"])
+            .arg(out.join("ptx"))
+            .stdout(Stdio::null()),
+    )?;
     let archive = out.with_extension("tar.gz");
     let (parent, name) = (out.parent().unwrap_or(Path::new(".")), out.file_name().context("--out names no folder")?);
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
@@ -61,26 +74,12 @@ pub(crate) fn run(out: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the test programs that run kernels: name and path of each, or `None` when one does not compile.
+/// The test programs that run kernels: name and path of each, or `None` when one does not compile.
 fn tests() -> Result<Option<Vec<(String, PathBuf)>>> {
-    let mut cargo = workspace::cargo();
     // As tests are built everywhere: optimised, with overflow checks.
-    cargo.args(["test", "--workspace", "--no-run", "--message-format", "json-render-diagnostics"]);
-    cargo.args(check::CUDA_TESTS.iter().flat_map(|name| ["--test", name]));
-    let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
-    let mut found = Vec::new();
-    if let Some(stdout) = child.stdout.take() {
-        for line in BufReader::new(stdout).lines() {
-            let message: serde_json::Value = serde_json::from_str(&line?).context("cargo printed no JSON")?;
-            if let Some(path) = message["executable"].as_str() {
-                let manifest = PathBuf::from(message["manifest_path"].as_str().unwrap_or_default());
-                let folder = manifest.parent().and_then(Path::file_name).context("a test without a crate")?;
-                let target = message["target"]["name"].as_str().context("a test without a name")?;
-                found.push((format!("{}-{target}", folder.display()), PathBuf::from(path)));
-            }
-        }
-    }
-    Ok(child.wait()?.success().then_some(found))
+    let found = check::cuda_tests(&[])?;
+    let named = |(program, _): (Program, _)| (format!("{}-{}", program.crate_name(), program.target), program.path);
+    Ok(found.map(|found| found.into_iter().map(named).collect()))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

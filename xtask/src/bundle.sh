@@ -4,7 +4,7 @@
 cd "$(dirname "$0")" || exit 1
 export RECTIFY_PTX="$PWD/ptx" CANDLE_NUM_THREADS=1
 mkdir -p log
-if ! device=$(./bin/rectify-lab cuda describe 2>log/device.txt); then
+if ! device=$(./bin/rectify cuda describe 2>log/device.txt); then
     cat log/device.txt
     echo "no check was run: this machine has no GPU that the driver shows."
     exit 2
@@ -27,14 +27,17 @@ check() { # name, command...
 row check result time note
 for program in checks/*; do
     # Tests that find no C++ compiler skip the emulator and run on the GPU alone.
-    check "$(basename "$program")" "$program" --test-threads 1 --nocapture
+    # Of a crate's one test program, the modules that run kernels.
+    case $program in *-main) modules='cuda:: device:: search:: emulator:: compile::' ;; *) modules= ;; esac
+    # shellcheck disable=SC2086
+    check "$(basename "$program")" "$program" $modules --test-threads 1 --nocapture
 done
-check trainers ./bin/rectify-lab reproduce --experiments experiments device --device cuda --fresh --out out
+check trainers ./bin/rectify reproduce --experiments experiments device --device cuda --fresh --out out
 # NeuMF by its recipe, and what is distilled from it.
-check neumf-hdn ./bin/rectify-lab reproduce --experiments experiments hdn --profile quick --device cuda --fresh --out out \
+check neumf-hdn ./bin/rectify reproduce --experiments experiments hdn --profile quick --device cuda --fresh --out out \
     --model neu-mf --model mf-student --model hdn-50 --model hdn-75
 echo
-./bin/rectify-lab bench all --device cuda 2>&1 | tee log/bench.txt
+./bin/rectify-bench bench all --device cuda 2>&1 | tee log/bench.txt
 grep -q '^error' log/bench.txt && failed=1
 python=${RECTIFY_PYTHON:-python3}
 if "$python" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then

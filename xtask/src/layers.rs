@@ -4,18 +4,18 @@
 //! from reading it, without comments and tests.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 
-use crate::workspace;
+use crate::workspace::{self, Package, packages};
 
 /// Every package of the workspace: its layer, and the packages of ours it may depend on.
 ///
 /// Written out rather than derived from the layer, since the arrows are fewer than the layers allow.
 const PACKAGES: &[(&str, u8, &[&str])] = &[
+    ("rectify-args", 0, &[]),
     ("rectify-core", 0, &[]),
     ("rectify-cuda", 0, &[]),
     ("rectify-data", 1, &["rectify-core"]),
@@ -28,43 +28,86 @@ const PACKAGES: &[(&str, u8, &[&str])] = &[
     ("rectify-hashing", 3, TECHNIQUE),
     ("rectify-forest", 3, TECHNIQUE),
     ("rectify-cascade", 3, TECHNIQUE),
-    ("rectify-lab", 4, ANYTHING),
-    ("xtask", 4, &[]),
+    ("rectify-models", 4, MODELS),
+    ("rectify", 5, FACADE),
+    ("rectify-lab", 6, LAB),
+    ("rectify-cli", 7, PROGRAM),
+    ("rectify-benches", 7, ANYTHING),
+    ("xtask", 7, &["rectify-args"]),
 ];
 
 /// What a technique crate may see; another technique is not among it.
 const TECHNIQUE: &[&str] =
     &["rectify-core", "rectify-cuda", "rectify-data", "rectify-gpu-search", "rectify-tensor", "rectify-distill"];
 
+/// What trains and serves every model by its name.
+const MODELS: &[&str] = &[
+    "rectify-core",
+    "rectify-data",
+    "rectify-gpu-search",
+    "rectify-tensor",
+    "rectify-eval",
+    "rectify-teachers",
+    "rectify-distill",
+    "rectify-quantize",
+    "rectify-hashing",
+    "rectify-forest",
+    "rectify-cascade",
+];
+
+/// What opens one file and answers in own ids.
+const FACADE: &[&str] =
+    &["rectify-core", "rectify-data", "rectify-tensor", "rectify-eval", "rectify-teachers", "rectify-models"];
+
+/// What runs experiments; it measures cascades stage by stage.
+const LAB: &[&str] = &["rectify-core", "rectify-data", "rectify-eval", "rectify-cascade", "rectify-models"];
+
+/// What speaks to people.
+const PROGRAM: &[&str] = &[
+    "rectify-args",
+    "rectify-core",
+    "rectify-cuda",
+    "rectify-data",
+    "rectify-tensor",
+    "rectify-models",
+    "rectify-lab",
+];
+
 /// The marker of a package that may depend on all below its layer.
 const ANYTHING: &[&str] = &["*"];
 
-/// Packages whose serving half must build without tensors: `--no-default-features`.
-const TENSOR_FREE: &[&str] =
-    &["rectify-quantize", "rectify-hashing", "rectify-forest", "rectify-cascade", "rectify-lab"];
+/// What serving must not build: a package, and how the names begin that its tree lacks with `--no-default-features`.
+const LEAN: &[(&str, &[&str])] = &[
+    ("rectify-tensor", &["candle"]),
+    ("rectify-teachers", &["candle"]),
+    ("rectify-quantize", PRODUCTS),
+    ("rectify-hashing", PRODUCTS),
+    ("rectify-forest", PRODUCTS),
+    ("rectify-cascade", PRODUCTS),
+    ("rectify-models", &["candle"]),
+    ("rectify", &["candle"]),
+    ("rectify-lab", PRODUCTS),
+    ("rectify-cli", PRODUCTS),
+    ("rectify-benches", PRODUCTS),
+];
+
+/// Tensors, and products and factorisations of matrices, which only learning needs.
+const PRODUCTS: &[&str] = &["candle", "gemm", "faer"];
 
 /// Dependencies that one package alone may name, by how their names begin.
 const OWNED: &[(&str, &str)] =
     &[("candle", "rectify-tensor"), ("cudarc", "rectify-cuda"), ("cudaforge", "rectify-cuda")];
 
-/// What a library must not contain, and why.
-const FORBIDDEN: &[(&str, &str)] = &[
-    ("println!", "prints"),
-    ("print!(", "prints"),
-    ("dbg!", "prints"),
-    ("io::stdout", "prints"),
-    ("io::stderr", "prints"),
-    ("Instant::now", "reads the clock"),
-    ("SystemTime", "reads the clock"),
+/// What a library must not contain, why, and from which layer on it may: programs print, the lab measures.
+const FORBIDDEN: &[(&str, &str, u8)] = &[
+    ("println!", "prints", 7),
+    ("print!(", "prints", 7),
+    ("dbg!", "prints", 7),
+    ("io::stdout", "prints", 7),
+    ("io::stderr", "prints", 7),
+    ("Instant::now", "reads the clock", 6),
+    ("SystemTime", "reads the clock", 6),
 ];
-
-/// A package of the workspace as cargo describes it.
-struct Package {
-    name: String,
-    folder: PathBuf,
-    /// Names of normal dependencies.
-    dependencies: Vec<String>,
-}
 
 /// Checks every rule and prints what was proved or broken.
 pub(crate) fn run() -> Result<ExitCode> {
@@ -72,12 +115,13 @@ pub(crate) fn run() -> Result<ExitCode> {
     let mut sound = true;
     for (rule, broken) in [
         (
-            "arrows point down only; techniques never import each other; xtask imports nothing of ours",
+            "arrows point down only; techniques never import each other; xtask imports command lines alone",
             arrows(&packages),
         ),
         ("only rectify-tensor names candle, only rectify-cuda CUDA's driver", owned(&packages)),
-        ("without their default features, lab and techniques build no candle", tensor_free(&packages)?),
-        ("below layer 4 nothing prints or reads the clock", forbidden(&packages)?),
+        ("without default features nobody builds candle, and techniques no matrix products", lean(&packages)?),
+        ("no package that can be published reads a file outside its folder", outside(&packages)?),
+        ("nothing but programs prints, nothing below the lab reads the clock", forbidden(&packages)?),
         ("the test part of a split is unsealed in rectify-eval alone", unseal(&packages)?),
     ] {
         println!("{} {rule}", if broken.is_empty() { "ok    " } else { "BROKEN" });
@@ -87,28 +131,6 @@ pub(crate) fn run() -> Result<ExitCode> {
         sound &= broken.is_empty();
     }
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn packages() -> Result<Vec<Package>> {
-    let mut command = workspace::cargo();
-    command.args(["metadata", "--format-version", "1", "--no-deps"]);
-    let metadata: Value = serde_json::from_str(&workspace::output_of(&mut command)?).context("cargo metadata")?;
-    metadata["packages"].as_array().context("cargo metadata lists no packages")?.iter().map(package).collect()
-}
-
-fn package(value: &Value) -> Result<Package> {
-    let name = value["name"].as_str().context("a package without a name")?.to_owned();
-    let manifest = PathBuf::from(value["manifest_path"].as_str().context("a package without a manifest")?);
-    let dependencies = value["dependencies"].as_array().into_iter().flatten();
-    Ok(Package {
-        name,
-        folder: manifest.parent().map(Path::to_owned).unwrap_or_default(),
-        // A normal dependency has kind null.
-        dependencies: dependencies
-            .filter(|d| d["kind"].is_null())
-            .filter_map(|d| Some(d["name"].as_str()?.to_owned()))
-            .collect(),
-    })
 }
 
 /// The row of [`PACKAGES`] for a name.
@@ -147,33 +169,67 @@ fn owned(packages: &[Package]) -> Vec<String> {
     broken
 }
 
-/// Asks cargo what each tensor-free package would build.
-fn tensor_free(packages: &[Package]) -> Result<Vec<String>> {
+/// Asks cargo what each package of [`LEAN`] would build.
+fn lean(packages: &[Package]) -> Result<Vec<String>> {
     let mut broken = Vec::new();
-    for package in packages.iter().filter(|p| TENSOR_FREE.contains(&p.name.as_str())) {
+    for (name, without) in LEAN.iter().filter(|(name, _)| packages.iter().any(|p| p.name == *name)) {
         let mut tree = workspace::cargo();
-        tree.args([
-            "tree",
-            "--package",
-            &package.name,
-            "--no-default-features",
-            "--edges",
-            "normal",
-            "--prefix",
-            "none",
-        ]);
-        if let Some(line) = workspace::output_of(&mut tree)?.lines().find(|line| line.starts_with("candle")) {
-            broken.push(format!("{} --no-default-features builds {line}", package.name));
+        tree.args(["tree", "--package", name, "--no-default-features", "--edges", "normal", "--prefix", "none"]);
+        let tree = workspace::output_of(&mut tree)?;
+        let found = |line: &&str| without.iter().any(|begin| line.starts_with(begin));
+        if let Some(line) = tree.lines().find(found) {
+            broken.push(format!("{name} --no-default-features builds {line}"));
         }
     }
     Ok(broken)
 }
 
-fn forbidden(packages: &[Package]) -> Result<Vec<String>> {
-    let libraries = packages.iter().filter(|p| entry(&p.name).is_some_and(|(layer, _)| layer < 4));
-    search(libraries, |line| {
-        FORBIDDEN.iter().find(|(text, _)| line.contains(text)).map(|(text, why)| format!("{text} {why}"))
+/// A package of a registry holds its folder alone, so a source that names a file elsewhere builds here and nowhere else.
+fn outside(packages: &[Package]) -> Result<Vec<String>> {
+    let mut broken = Vec::new();
+    for package in packages.iter().filter(|package| package.publishable) {
+        for file in rust_files(&package.folder.join("src"))? {
+            let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            for named in text.lines().filter_map(included) {
+                if !lexical(&file.parent().unwrap_or(&file).join(named)).starts_with(&package.folder) {
+                    broken.push(format!("{} names {named}", file.display()));
+                }
+            }
+        }
+    }
+    Ok(broken)
+}
+
+/// The file that a line of source includes.
+fn included(line: &str) -> Option<&str> {
+    let after = ["include_str!(\"", "include_bytes!(\"", "include!(\"", "#[path = \""]
+        .iter()
+        .find_map(|open| line.split_once(open).map(|(_, rest)| rest))?;
+    after.split('"').next()
+}
+
+/// A path without `..`, by its names alone: a link inside a package counts as inside.
+fn lexical(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut made, part| {
+        if part == Component::ParentDir {
+            made.pop();
+        } else {
+            made.push(part);
+        }
+        made
     })
+}
+
+fn forbidden(packages: &[Package]) -> Result<Vec<String>> {
+    let mut broken = Vec::new();
+    for package in packages {
+        let Some((layer, _)) = entry(&package.name) else { continue };
+        broken.extend(search(std::iter::once(package), |line| {
+            let found = FORBIDDEN.iter().find(|(text, _, first)| layer < *first && line.contains(text));
+            found.map(|(text, why, _)| format!("{text} {why}"))
+        })?);
+    }
+    Ok(broken)
 }
 
 fn unseal(packages: &[Package]) -> Result<Vec<String>> {
@@ -239,7 +295,7 @@ mod tests {
 
     fn package(name: &str, dependencies: &[&str]) -> Package {
         let dependencies = dependencies.iter().map(|&d| d.to_owned()).collect();
-        Package { name: name.into(), folder: PathBuf::new(), dependencies }
+        Package { name: name.into(), folder: PathBuf::new(), dependencies, publishable: true, has_defaults: false }
     }
 
     #[test]
@@ -250,6 +306,7 @@ mod tests {
         assert_eq!(owned(&packages), Vec::<String>::new());
         assert_eq!(forbidden(&packages)?, Vec::<String>::new());
         assert_eq!(unseal(&packages)?, Vec::<String>::new());
+        assert_eq!(outside(&packages)?, Vec::<String>::new());
         Ok(())
     }
 
@@ -270,11 +327,16 @@ mod tests {
     }
 
     #[test]
-    fn the_lab_may_import_everything_and_nothing_imports_the_lab() {
-        let lab = package("rectify-lab", &["rectify-core", "rectify-quantize"]);
+    fn measurements_may_import_everything_and_nothing_imports_a_program() {
+        let benches = package("rectify-benches", &["rectify-core", "rectify-quantize", "rectify-lab"]);
         let core = package("rectify-core", &["rectify-lab"]);
-        let found = arrows(&[lab, core, package("rectify-quantize", &[])]);
-        assert_eq!(found, ["rectify-core (layer 0) depends on rectify-lab"]);
+        let lab = package("rectify-lab", &["rectify-models", "rectify-cli"]);
+        let others = ["rectify-quantize", "rectify-models", "rectify-cli"].map(|name| package(name, &[]));
+        let found = arrows(&[&[benches, core, lab][..], &others].concat());
+        assert_eq!(
+            found,
+            ["rectify-core (layer 0) depends on rectify-lab", "rectify-lab (layer 6) depends on rectify-cli"]
+        );
     }
 
     #[test]
@@ -286,6 +348,15 @@ mod tests {
     fn candle_outside_tensor_is_found() {
         let found = owned(&[package("rectify-teachers", &["candle-nn"]), package("rectify-tensor", &["candle-core"])]);
         assert_eq!(found, ["rectify-teachers names candle-nn"]);
+    }
+
+    #[test]
+    fn a_file_outside_the_folder_is_told_from_one_inside() {
+        let named = included("    (\"ml-1m\", include_str!(\"../../datasets/ml-1m.toml\")),").unwrap_or_default();
+        let at = |folder: &str| lexical(&Path::new(folder).join(named));
+        assert_eq!(at("/work/crates/data/src/manifest"), Path::new("/work/crates/data/datasets/ml-1m.toml"));
+        assert!(!at("/work/crates/data/src").starts_with("/work/crates/data"));
+        assert_eq!(included("let path = \"../x\";"), None);
     }
 
     #[test]

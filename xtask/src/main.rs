@@ -1,23 +1,27 @@
 //! The front door of rectify: `cargo xtask VERB`.
 //!
-//! Thin on purpose: it starts in seconds, depends on nothing of ours, and drives `rectify-lab`, which it builds in release
-//! mode. One module a verb.
+//! Thin on purpose: it starts in seconds, depends on nothing of ours but the command lines, and drives the programs `rectify` and
+//! `rectify-bench`, which it builds in release mode. One module a verb.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use rectify_args as args;
 
-#[expect(dead_code, reason = "xtask checks these arguments; the lab, which includes the file, reads them")]
-mod args;
 mod bundle;
 mod check;
 mod cuda;
 mod doctor;
-mod lab;
+mod examples;
+mod handover;
 mod layers;
+mod programs;
+mod without_defaults;
 mod workspace;
+
+use self::handover::{Binary, Features};
 
 /// Fast, small, accurate recommendation: reproduce papers, handle data, measure, check the workspace.
 #[derive(Debug, Parser)]
@@ -32,7 +36,7 @@ enum Verb {
     Reproduce(args::ReproduceArgs),
     Data(args::DataArgs),
     Bench(args::BenchArgs),
-    /// Runs what CI runs, cheapest first: fmt, clippy, layers, doc, test
+    /// Runs what CI runs: fmt, layers, clippy, docs, packages, every crate without default features, examples, tests
     Check {
         /// Only what has to do with CUDA: builds it, runs its tests on the emulator, compiles the kernels; fetches nothing
         #[arg(long)]
@@ -55,14 +59,15 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let given = || std::env::args_os().skip(1);
     let result = match cli.verb {
-        Verb::Reproduce(args) => lab::run(lab::Features::training(args.device), given()),
+        Verb::Reproduce(args) => handover::run(Binary::Rectify, Features::training(args.device), given()),
         Verb::Bench(args::BenchArgs { verb: args::BenchVerb::All(args) }) => {
-            lab::run(lab::Features::training(args.device), given())
+            handover::run(Binary::Bench, Features::training(args.device), given())
         }
         Verb::Bench(args::BenchArgs { verb: args::BenchVerb::Retrieval(args) }) => {
-            lab::run(if args.device == args::Device::Cuda { lab::Features::Cuda } else { lab::Features::None }, given())
+            let features = if args.device == args::Device::Cuda { Features::Cuda } else { Features::None };
+            handover::run(Binary::Bench, features, given())
         }
-        Verb::Data(_) => lab::run(lab::Features::None, given()),
+        Verb::Data(_) => handover::run(Binary::Rectify, Features::None, given()),
         Verb::Check { cuda: false } => check::run(),
         Verb::Check { cuda: true } => check::run_cuda(),
         Verb::BundleCuda { out } => bundle::run(&out),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 /// The folder of the workspace's Cargo.toml.
 pub(crate) fn root() -> PathBuf {
@@ -18,6 +19,46 @@ pub(crate) fn cargo() -> Command {
     let mut command = Command::new(cargo);
     command.current_dir(root());
     command
+}
+
+/// A package of the workspace as cargo describes it.
+#[derive(Clone)]
+pub(crate) struct Package {
+    pub(crate) name: String,
+    pub(crate) folder: PathBuf,
+    /// Names of normal dependencies.
+    pub(crate) dependencies: Vec<String>,
+    /// Whether a registry may have it.
+    pub(crate) publishable: bool,
+    /// Whether it has features that are on unless someone turns them off.
+    pub(crate) has_defaults: bool,
+}
+
+/// Every package of the workspace.
+pub(crate) fn packages() -> Result<Vec<Package>> {
+    let mut command = cargo();
+    command.args(["metadata", "--format-version", "1", "--no-deps"]);
+    let metadata: Value = serde_json::from_str(&output_of(&mut command)?).context("cargo metadata")?;
+    metadata["packages"].as_array().context("cargo metadata lists no packages")?.iter().map(package).collect()
+}
+
+fn package(value: &Value) -> Result<Package> {
+    let name = value["name"].as_str().context("a package without a name")?.to_owned();
+    let manifest = PathBuf::from(value["manifest_path"].as_str().context("a package without a manifest")?);
+    let dependencies = value["dependencies"].as_array().into_iter().flatten();
+    let filled = |list: &Value| list.as_array().is_some_and(|list| !list.is_empty());
+    Ok(Package {
+        name,
+        folder: manifest.parent().map(Path::to_owned).unwrap_or_default(),
+        // A normal dependency has kind null.
+        dependencies: dependencies
+            .filter(|d| d["kind"].is_null())
+            .filter_map(|d| Some(d["name"].as_str()?.to_owned()))
+            .collect(),
+        // Null says any registry, a list which.
+        publishable: value["publish"].is_null() || filled(&value["publish"]),
+        has_defaults: filled(&value["features"]["default"]),
+    })
 }
 
 /// Standard output of a command that must succeed.

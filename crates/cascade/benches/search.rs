@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use cpu_time::CpuTime;
 use criterion::{Criterion, criterion_group, criterion_main};
-use rectify_cascade::{CascadeIndex, CascadeParts, ModuleParts, Rejection, RejectionRatios};
-use rectify_core::rng::Seed;
-use rectify_core::{Exhaustive, ItemFilter, ItemId, Retriever, TopK, UserId};
-use rectify_data::Interactions;
+use rectify_cascade::{
+    CascadeIndex, CascadeParts, Interactions, ItemFilter, ItemId, ModuleParts, Rejection, RejectionRatios, Retriever,
+    Seed, TopK, TrainRun, UserId,
+};
+use rectify_core::Exhaustive;
 use rectify_teachers::neumf::{self, NeuMfConfig};
-use rectify_tensor::train::{FitConfig, Silent};
 
 const N_USERS: usize = 20;
 const N_ITEMS: usize = 3706;
@@ -49,9 +49,8 @@ fn search(c: &mut Criterion<CpuTime>) {
     let batches = index.batch_wise(&order, 256).expect("each item once");
     let pairs: Vec<(u32, u32)> = (0..N_USERS as u32).map(|user| (user, 97 * user)).collect();
     let data = Interactions::from_pairs(N_USERS, N_ITEMS, &pairs).expect("ids in range");
-    let run = FitConfig { max_epochs: 1, eval_every: 0, ..FitConfig::default() };
-    let (neumf, _) = neumf::fit(&data, &NeuMfConfig::default(), &run, Seed(1), &mut |_| Ok(0.0), &mut Silent)
-        .expect("an epoch of a few pairs");
+    let run = TrainRun::new(Seed(1)).epochs(1);
+    let (neumf, _) = neumf::fit(&data, &NeuMfConfig::default(), run).expect("an epoch of a few pairs");
     let neumf = Exhaustive::new(&neumf);
 
     // A quick wrong answer is none.

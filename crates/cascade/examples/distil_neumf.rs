@@ -11,14 +11,12 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use rectify_cascade::{CascadeIndex, HdnConfig, RejectionRatios, fit};
-use rectify_core::rng::Seed;
-use rectify_core::{Exhaustive, ItemFilter, Retriever, TopK, UserId};
+use rectify_cascade::hdn::{self, HdnConfig};
+use rectify_cascade::{CascadeIndex, FitConfig, ItemFilter, RejectionRatios, Retriever, Seed, TopK, TrainRun, UserId};
+use rectify_core::Exhaustive;
 use rectify_data::{Dataset, Manifest, Protocol, SyntheticConfig, split};
 use rectify_eval::{Candidates, Metric, System, evaluate, evaluate_test};
-use rectify_teachers::neumf::{self, NeuMf, NeuMfConfig, PretrainRuns};
-use rectify_tensor::Optimizer;
-use rectify_tensor::train::{FitConfig, Silent};
+use rectify_teachers::neumf::{self, NeuMf, NeuMfConfig, Pretraining};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -49,18 +47,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
 
     // The teacher, by NCF's recipe: both branches alone, then together by plain gradient descent.
-    let run = |max_epochs| FitConfig { max_epochs, patience: None, eval_every: max_epochs, checkpoint: None };
+    let length = |max_epochs| FitConfig { max_epochs, patience: None, eval_every: max_epochs, checkpoint: None };
     let (config, start) = (NeuMfConfig { batch_size: 1024, ..NeuMfConfig::default() }, Instant::now());
-    let runs = PretrainRuns { gmf: run(5), mlp: run(5), joint: run(2) };
-    let fine = Optimizer::Sgd(Default::default());
-    let validate = &mut |model: &NeuMf| quality(System::Scorer(model));
-    let (teacher, report) = neumf::fit_pretrained(train, &config, &fine, &runs, Seed(1), validate, &mut Silent)?;
+    let pretraining = Pretraining { gmf: length(5), mlp: length(5), ..Pretraining::default() };
+    let mut validate = |model: &NeuMf| quality(System::Scorer(model));
+    let run = TrainRun::new(Seed(1)).fit(&length(2)).validate(&mut validate);
+    let (teacher, report) = neumf::fit_pretrained(train, &config, &pretraining, run)?;
     let best = report.best_metric.unwrap_or_default();
     println!("NeuMF: ndcg@20 {best:.4} on validation, {:.0} s of training", start.elapsed().as_secs_f64());
 
     let distil = |config: &HdnConfig| -> Result<CascadeIndex, Box<dyn Error>> {
-        let validate = &mut |index: &CascadeIndex| quality(System::Retriever(index));
-        Ok(fit(train, Some(&teacher), config, &run(epochs), Seed(1), validate, &mut Silent)?.0)
+        Ok(hdn::fit(train, Some(&teacher), config, TrainRun::new(Seed(1)).epochs(epochs))?.0)
     };
     let start = Instant::now();
     let (config, student) = (HdnConfig::default(), distil(&HdnConfig::mf_student())?);

@@ -1,49 +1,21 @@
 #![doc = include_str!("../README.md")]
+//!
+//! # Map
+//!
+//! - Serving: [`CascadeIndex`] with its [`Rejection`] rule, asked by user id; [`CascadeItems`], asked by anybody's vector;
+//!   [`BatchWise`], the paper's way to search.
+//! - Learning (feature `train`): a module a method; there is one, `hdn`, with its `fit` and its settings.
+//! - The types that these speak in are named here too, so that this crate alone is one dependency.
 
-mod batch_wise;
-mod budget;
-mod cost;
-#[cfg(feature = "cuda")]
-pub mod device;
-mod error;
-mod index;
-mod kernels;
-mod network;
-mod ratios;
-mod share;
-mod stages;
+// Empty without the feature `train`, as its first line says.
+mod learn;
+mod serve;
 
 #[cfg(feature = "train")]
-mod config;
-#[cfg(feature = "train")]
-mod fit_error;
-#[cfg(feature = "train")]
-mod loss;
-#[cfg(feature = "train")]
-mod thresholds;
-#[cfg(feature = "train")]
-mod train;
+pub use learn::*;
+pub use serve::*;
 
-pub use batch_wise::{BatchWise, Stage};
-pub use budget::{BudgetError, Measure, MeasureError, Plan, Trial};
-#[cfg(feature = "train")]
-pub use config::{HdnConfig, RejectionRule, ScoreLoss, Targets};
-pub use cost::Cost;
-#[cfg(feature = "cuda")]
-pub use device::{DeviceCascade, DeviceCascadeIndex};
-pub use error::CascadeError;
-#[cfg(feature = "train")]
-pub use fit_error::FitError;
-pub use index::{CascadeIndex, REJECTED, Rejection};
-#[cfg(feature = "train")]
-pub use loss::{decision_hinge, score_gaussian};
-pub use network::{CascadeParts, ModuleParts};
-pub use ratios::RejectionRatios;
-#[cfg(feature = "train")]
-pub use rectify_tensor::ConfigError;
-#[cfg(feature = "train")]
-pub use thresholds::Thresholds;
-#[cfg(all(feature = "train", feature = "cuda"))]
-pub use train::fit_on;
-#[cfg(feature = "train")]
-pub use train::{Validate, fit};
+pub use rectify_core::artifact::{Array, ArtifactError, Overwrite};
+pub use rectify_core::{
+    Catalogue, Hit, Index, ItemFilter, ItemId, QueryError, Retriever, Scorer, Teacher, TopK, UserId, Violation,
+};

@@ -2,6 +2,17 @@
 
 use crate::{ItemId, UserId};
 
+/// Where an error has its cause, for programs whose exit codes tell. An error without one is a failure of the work itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The caller named something that does not exist.
+    Usage,
+    /// A file or a setting is wrong.
+    Input,
+    /// An output is in the way, or cannot be written.
+    Output,
+}
+
 /// A query that cannot be answered.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]

@@ -3,7 +3,6 @@
 use std::ffi::c_void;
 use std::marker::PhantomData;
 
-use crate::gpu::{address, address_mut};
 use crate::{Buffer, Element};
 
 /// Arguments of a kernel, in the order of its parameters.
@@ -27,14 +26,14 @@ impl<'a> Args<'a> {
     /// `const T *`.
     #[must_use]
     pub fn read<T: Element>(mut self, buffer: &'a Buffer<T>) -> Self {
-        self.values.push(address(&buffer.storage));
+        self.values.push(buffer.storage.address());
         self
     }
 
     /// `T *`.
     #[must_use]
     pub fn write<T: Element>(mut self, buffer: &'a mut Buffer<T>) -> Self {
-        self.values.push(address_mut(&mut buffer.storage));
+        self.values.push(buffer.storage.address_mut());
         self
     }
 

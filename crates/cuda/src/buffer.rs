@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use cudarc::driver::CudaSlice;
+use cudarc::driver::{CudaSlice, DevicePtr};
 
 /// A number that can lie in a [`Buffer`].
 pub trait Element: bytemuck::Pod + Send + Sync {}
@@ -26,6 +26,26 @@ pub(crate) enum Storage {
     /// Memory of the processor, in words so that every element is aligned.
     #[cfg(feature = "emulator")]
     Host(Vec<u64>),
+}
+
+impl Storage {
+    /// Where it lies, for a kernel that reads it.
+    pub(crate) fn address(&self) -> u64 {
+        match self {
+            Self::Device(slice) => slice.device_ptr(slice.stream()).0,
+            #[cfg(feature = "emulator")]
+            Self::Host(words) => words.as_ptr() as u64,
+        }
+    }
+
+    /// Where it lies, for a kernel that writes it.
+    pub(crate) fn address_mut(&mut self) -> u64 {
+        match self {
+            Self::Device(slice) => slice.device_ptr(slice.stream()).0,
+            #[cfg(feature = "emulator")]
+            Self::Host(words) => words.as_mut_ptr() as u64,
+        }
+    }
 }
 
 impl<T: Element> Buffer<T> {

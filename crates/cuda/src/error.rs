@@ -55,12 +55,36 @@ pub enum GpuError {
         /// Values of the slice.
         got: usize,
     },
-    /// The emulator could not build or run a kernel.
-    #[error("emulating {name}: {message}")]
+    /// A buffer or a kernel of another device.
+    #[error("a buffer or kernel belongs to another device than it was used on")]
+    Foreign,
+    /// The emulator could not build or find a kernel.
+    #[error("emulating {name}: {problem}")]
     Emulator {
-        /// Name of the source or kernel.
+        /// Name of the compiler, source or kernel.
         name: String,
         /// What went wrong.
+        problem: EmulatorError,
+    },
+}
+
+/// Why the emulator has no kernel.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmulatorError {
+    /// The compiler does not start, or its files cannot be written.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The compiler refused the source.
+    #[error("{log}")]
+    Compiler {
+        /// What it said.
+        log: String,
+    },
+    /// What was compiled cannot be loaded, or has no such kernel.
+    #[error("{message}")]
+    Library {
+        /// What the loader said.
         message: String,
     },
 }

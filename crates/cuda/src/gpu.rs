@@ -5,13 +5,13 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream, DevicePtr, result};
+use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream, result};
 
 use crate::buffer::Storage;
 use crate::compile::ptx;
 #[cfg(feature = "emulator")]
 use crate::emulator::Emulator;
-use crate::{Architecture, Args, Buffer, Element, GpuError, Source};
+use crate::{Architecture, Args, Buffer, Element, GpuError, Shape, Source};
 
 /// A GPU: its memory, its compiled kernels, and one queue on which everything happens in the order it was asked for.
 pub struct Gpu {
@@ -56,29 +56,6 @@ pub(crate) enum Entry {
     Device(CudaFunction),
     #[cfg(feature = "emulator")]
     Emulator(crate::emulator::Entry),
-}
-
-/// How many threads a launch has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Blocks, along x and y.
-    pub blocks: [u32; 2],
-    /// Threads of a block, along x; a multiple of 32.
-    pub threads: u32,
-}
-
-impl Shape {
-    /// Blocks of 256 threads, as many as give each of `n` things one thread; at most 65,535 blocks, so kernels loop.
-    #[must_use]
-    pub fn threads_for(n: usize) -> Self {
-        Self { blocks: [n.div_ceil(256).clamp(1, 65_535) as u32, 1], threads: 256 }
-    }
-
-    /// Blocks of 8 warps, as many as give each of `n` things one warp; at most 65,535 blocks, so kernels loop.
-    #[must_use]
-    pub fn warps_for(n: usize) -> Self {
-        Self { blocks: [n.div_ceil(8).clamp(1, 65_535) as u32, 1], threads: 256 }
-    }
 }
 
 impl Gpu {
@@ -187,7 +164,7 @@ impl Gpu {
                 Ok(())
             }
             #[cfg(feature = "emulator")]
-            (Backend::Emulator(_), Storage::Device(_)) => Err(foreign()),
+            (Backend::Emulator(_), Storage::Device(_)) => Err(GpuError::Foreign),
         }
     }
 
@@ -210,7 +187,7 @@ impl Gpu {
             #[cfg(feature = "emulator")]
             (_, Storage::Host(words)) => bytes.copy_from_slice(&bytemuck::cast_slice(words)[..bytes.len()]),
             #[cfg(feature = "emulator")]
-            (Backend::Emulator(_), Storage::Device(_)) => return Err(foreign()),
+            (Backend::Emulator(_), Storage::Device(_)) => return Err(GpuError::Foreign),
         }
         Ok(values)
     }
@@ -265,7 +242,7 @@ impl Gpu {
                 Ok(())
             }
             #[cfg(feature = "emulator")]
-            (Backend::Emulator(_), Entry::Device(_)) => Err(foreign()),
+            (Backend::Emulator(_), Entry::Device(_)) => Err(GpuError::Foreign),
         }
     }
 
@@ -311,11 +288,6 @@ impl Gpu {
     }
 }
 
-#[cfg(feature = "emulator")]
-fn foreign() -> GpuError {
-    GpuError::Emulator { name: "buffer".into(), message: "it belongs to a GPU".into() }
-}
-
 impl Device {
     fn module(&self, source: &'static Source) -> Result<Arc<CudaModule>, GpuError> {
         let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
@@ -326,24 +298,6 @@ impl Device {
         let module = self.context.load_module(text.into()).map_err(GpuError::driver("loading kernels"))?;
         modules.insert(source.name, Arc::clone(&module));
         Ok(module)
-    }
-}
-
-/// Where a buffer lies, for a kernel that reads it.
-pub(crate) fn address(storage: &Storage) -> u64 {
-    match storage {
-        Storage::Device(slice) => slice.device_ptr(slice.stream()).0,
-        #[cfg(feature = "emulator")]
-        Storage::Host(words) => words.as_ptr() as u64,
-    }
-}
-
-/// Where a buffer lies, for a kernel that writes it.
-pub(crate) fn address_mut(storage: &mut Storage) -> u64 {
-    match storage {
-        Storage::Device(slice) => slice.device_ptr(slice.stream()).0,
-        #[cfg(feature = "emulator")]
-        Storage::Host(words) => words.as_mut_ptr() as u64,
     }
 }
 

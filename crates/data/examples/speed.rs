@@ -2,7 +2,7 @@
 //!
 //!     cargo run --release -p rectify-data --example speed -- ratings.dat.gz movielens
 //!
-//! Prints CPU milliseconds of this thread (Linux; wall time elsewhere), the best of five, since machines are shared.
+//! Without arguments on a file of made-up data. Prints CPU milliseconds of this thread (Linux; wall time elsewhere), the best of five, since machines are shared.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use std::time::Instant;
 use rectify_core::rng::Seed;
 use rectify_core::{ItemId, UserId};
 use rectify_data::samplers::UniformNegatives;
-use rectify_data::{Cleaning, KCore, Protocol, Recipe, clean, split};
+use rectify_data::{Cleaning, Format, KCore, Protocol, Recipe, SyntheticConfig, clean, split};
 
 /// Milliseconds this thread has run.
 fn cpu_ms(start: Instant) -> f64 {
@@ -39,11 +39,24 @@ fn best_of_five<T>(what: &str, mut work: impl FnMut() -> T) -> T {
     result
 }
 
+/// A file of synthetic interactions among the temporary ones.
+fn made_up() -> Result<PathBuf, Box<dyn Error>> {
+    let data = SyntheticConfig::small().generate("synthetic", Seed(0))?;
+    let lines: String =
+        data.interactions.pairs().map(|(user, item)| format!("{}\t{}\t1\t0\n", user.0, item.0)).collect();
+    let path = std::env::temp_dir().join("rectify-speed.tsv");
+    std::fs::write(&path, lines)?;
+    Ok(path)
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let usage = "usage: speed FILE FORMAT";
-    let path = PathBuf::from(arguments.next().ok_or(usage)?);
-    let recipe = Recipe::of_path(&path, arguments.next().ok_or(usage)?.parse()?)?;
+    let (path, format): (PathBuf, Format) = match (arguments.next(), arguments.next()) {
+        (Some(path), Some(format)) => (path.into(), format.parse()?),
+        (None, _) => (made_up()?, "tab".parse()?),
+        (Some(_), None) => return Err("usage: speed [FILE FORMAT]".into()),
+    };
+    let recipe = Recipe::of_path(&path, format)?;
 
     let data = best_of_five("read", || recipe.build())?;
     let core = Cleaning { k_core: Some(KCore { users: 20, items: 20 }), ..Cleaning::default() };

@@ -1,8 +1,9 @@
 //! Interactions with everything that travels beside them.
 
+use rectify_core::IdMap;
 use serde::{Deserialize, Serialize};
 
-use crate::{Categories, FixedSplit, IdMaps, Interactions, WordCounts};
+use crate::{Categories, FixedSplit, Interactions, WordCounts};
 
 /// A data set: interactions, the user's own ids, and what else the files tell about items.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,15 @@ pub struct Dataset {
     pub fixed: Option<FixedSplit>,
     /// Where it comes from: what was read, merged and removed.
     pub provenance: Provenance,
+}
+
+/// Own ids of users and items.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IdMaps {
+    /// Users.
+    pub users: IdMap,
+    /// Items.
+    pub items: IdMap,
 }
 
 /// What became of the rows of the files.

@@ -39,6 +39,14 @@ impl Holdout {
         self
     }
 
+    /// The part of these users; the others have nothing held out.
+    #[must_use]
+    pub fn only(&self, wanted: impl Fn(UserId) -> bool) -> Self {
+        let rows = (0..self.n_users() as u32).map(UserId);
+        let truth = Ragged::from_rows(rows.map(|user| if wanted(user) { self.truth_of(user) } else { &[] }));
+        Self { truth, candidates: self.candidates.clone(), excluded: self.excluded.clone() }
+    }
+
     /// Number of users, those without held-out items included.
     #[must_use]
     pub fn n_users(&self) -> usize {

@@ -1,7 +1,7 @@
 //! Who interacted with what: the one immutable value that everything else reads.
 
 use rectify_core::artifact::Array;
-use rectify_core::{ItemId, UserId, Violation};
+use rectify_core::{Histories, ItemId, UserId, Violation};
 
 use crate::{InteractionsBuilder, InteractionsError, Ragged};
 
@@ -30,6 +30,11 @@ pub struct Interactions {
     pub(crate) times: Option<Array<i64>>,
     pub(crate) weights: Option<Array<f32>>,
 }
+
+/// Data without times, which histories are ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("histories are ordered by time, but the data has no times; give data with times (a time column)")]
+pub struct NoTimes;
 
 impl Interactions {
     /// Builds from pairs `(user, item)` in any order; a pair that comes again counts once.
@@ -104,6 +109,15 @@ impl Interactions {
         order.sort_by_key(|&at| times[at]);
         let items = self.items_of(user);
         Some(order.into_iter().rev().map(|at| items[at]).collect())
+    }
+
+    /// What each user did, newest first: the queries of models that answer a history.
+    ///
+    /// # Errors
+    /// [`NoTimes`].
+    pub fn histories(&self) -> Result<Histories, NoTimes> {
+        let rows = self.users().map(|user| self.newest_first(user).ok_or(NoTimes));
+        Ok(Histories::from_rows(rows.collect::<Result<Vec<_>, _>>()?))
     }
 
     /// Weights aligned with [`items_of`](Self::items_of), if weights are known.
@@ -289,4 +303,27 @@ fn transpose(by_user: &Ragged<ItemId>, n_items: usize) -> Ragged<UserId> {
         }
     }
     Ragged::new(offsets, users)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn histories_go_from_the_newest_to_the_oldest() {
+        let mut builder = InteractionsBuilder::new(3, 4).with_times();
+        for (user, item, time) in [(0, 3, 50), (0, 1, 10), (0, 2, 50), (1, 0, 7), (0, 0, 90)] {
+            builder.push_event(UserId(user), ItemId(item), time, 1.0);
+        }
+        let (data, _) = builder.build().unwrap();
+        let histories = data.histories().unwrap();
+        assert_eq!(histories.n_users(), 3);
+        assert_eq!(histories.of(UserId(0)), [0, 3, 2, 1].map(ItemId));
+        assert_eq!((histories.of(UserId(1)).len(), histories.of(UserId(2)).len()), (1, 0));
+    }
+
+    #[test]
+    fn data_without_times_has_no_histories() {
+        assert_eq!(Interactions::from_pairs(1, 1, &[(0, 0)]).unwrap().histories(), Err(NoTimes));
+    }
 }

@@ -2,13 +2,13 @@
 
 mod builder;
 mod clean;
+mod data_source;
 mod dataset;
 mod describe;
 mod features;
 #[cfg(feature = "fetch")]
 pub mod fetch;
 mod holdout;
-mod ids;
 mod interactions;
 mod manifest;
 mod ragged;
@@ -21,12 +21,12 @@ mod synthetic;
 
 pub use builder::{Duplicates, InteractionsBuilder, InteractionsError};
 pub use clean::{CleanError, Cleaning, KCore, clean};
-pub use dataset::{Dataset, Provenance, Step};
+pub use data_source::{DataSource, DataSourceError, Places, SYNTHETIC};
+pub use dataset::{Dataset, IdMaps, Provenance, Step};
 pub use describe::{Description, Quantiles, describe};
 pub use features::{Categories, WordCounts};
 pub use holdout::{Holdout, SealedTest, Split};
-pub use ids::{IdMap, IdMaps};
-pub use interactions::Interactions;
+pub use interactions::{Interactions, NoTimes};
 pub use manifest::{
     ArchiveEntry, Expected, FileCheck, FileEntry, Manifest, ManifestError, Role, search_dirs, user_cache_dir,
 };

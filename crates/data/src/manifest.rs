@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
+use etcetera::BaseStrategy as _;
 use serde::{Deserialize, Serialize};
 
 use crate::read::{Files, ItemFormat, PartFile, Source};
@@ -410,12 +411,9 @@ pub fn search_dirs(asked: Option<PathBuf>, environment: Option<OsString>, cache:
 }
 
 /// The user's cache directory of rectify's data: `$XDG_CACHE_HOME/rectify`, else `$HOME/.cache/rectify`, on Windows
-/// `%LOCALAPPDATA%\rectify`. `variable` reads the environment.
+/// `%LOCALAPPDATA%\rectify`; nothing for a user without a home.
 #[must_use]
-pub fn user_cache_dir(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    absolute("XDG_CACHE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
-        .or_else(|| absolute("LOCALAPPDATA"))
-        .map(|cache| cache.join("rectify"))
+pub fn user_cache_dir() -> Option<PathBuf> {
+    let base = etcetera::choose_base_strategy().ok()?;
+    Some(base.cache_dir().join("rectify"))
 }

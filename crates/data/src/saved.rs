@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
-use rectify_core::Violation;
 use rectify_core::artifact::{Array, Artifact, ArtifactError, ArtifactWriter, Element, Overwrite};
+use rectify_core::{IdMap, Violation};
 use serde::{Deserialize, Serialize};
 
-use crate::{Categories, Dataset, FixedSplit, IdMap, IdMaps, Interactions, Provenance, Ragged, WordCounts};
+use crate::{Categories, Dataset, FixedSplit, IdMaps, Interactions, Provenance, Ragged, WordCounts};
 
 /// Kind of artifact.
 const KIND: &str = "interactions";
-const VERSION: u32 = 1;
+/// 1 had offsets of names of 8 bytes; it is read, too.
+const VERSION: u32 = 2;
 
 /// What is not an array.
 #[derive(Serialize, Deserialize)]
@@ -47,11 +48,7 @@ impl Dataset {
             write_interactions(&mut writer, &format!("{name}."), part);
         }
         for (name, map) in [("user_ids", &self.ids.users), ("item_ids", &self.ids.items)] {
-            if let Some((offsets, bytes, sorted)) = map.arrays() {
-                write(&mut writer, &format!("{name}.offsets"), offsets);
-                write(&mut writer, &format!("{name}.bytes"), bytes);
-                write(&mut writer, &format!("{name}.sorted"), sorted);
-            }
+            map.write(&mut writer, &format!("{name}."));
         }
         if let Some(categories) = &self.categories {
             write_ragged(&mut writer, "categories", categories.rows());
@@ -157,13 +154,7 @@ fn read_ragged(artifact: &Artifact, name: &str, n_rows: usize, bound: usize) -> 
 }
 
 fn read_ids(artifact: &Artifact, name: &str, len: usize) -> Result<IdMap, ArtifactError> {
-    if !artifact.has(&format!("{name}.sorted")) {
-        return Ok(IdMap::numbered(len));
-    }
-    let offsets = artifact.array_shaped(&format!("{name}.offsets"), &[len.saturating_add(1)])?;
-    let (bytes, _) = artifact.array(&format!("{name}.bytes"))?;
-    let sorted = artifact.array_shaped(&format!("{name}.sorted"), &[len])?;
-    let map = IdMap::from_arrays(offsets, bytes, sorted);
+    let map = IdMap::read(artifact, &format!("{name}."), len)?;
     artifact.reject(map.violations(name))?;
     Ok(map)
 }

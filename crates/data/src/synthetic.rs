@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::builder::{Event, UserMajor};
 use crate::samplers::AliasTable;
-use crate::{Categories, Dataset, Duplicates, IdMap, IdMaps, Provenance, Ragged, Step};
+use crate::{Categories, Dataset, Duplicates, IdMaps, Provenance, Ragged, Step};
+use rectify_core::IdMap;
 
 /// Users of a chunk: what is held in memory besides the result.
 const CHUNK: usize = 8192;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use cpu_time::CpuTime;
 use criterion::{BenchmarkId, Criterion};
 use rectify_core::rng::Seed;
-use rectify_core::{ItemId, QueryError, Scorer, UserId};
+use rectify_core::{Catalogue, ItemId, QueryError, Scorer, UserId};
 use rectify_distill::sampling::{ListSampler, ListSamplerConfig, Rankings};
 use rectify_distill::{Annealing, Experts, ExpertsConfig, ExpertsWorkspace, ListShape, gumbel_noise, relaxed_ranking};
 
@@ -95,12 +95,14 @@ fn experts(c: &mut Criterion<CpuTime>) {
 /// A teacher that costs nothing.
 struct Cheap(usize);
 
-impl Scorer for Cheap {
-    type Query = UserId;
-
+impl Catalogue for Cheap {
     fn n_items(&self) -> usize {
         self.0
     }
+}
+
+impl Scorer for Cheap {
+    type Query = UserId;
 
     fn score_into(&self, user: &UserId, items: &[ItemId], out: &mut [f32]) -> Result<(), QueryError> {
         for (item, out) in items.iter().zip(out) {

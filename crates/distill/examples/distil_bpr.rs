@@ -5,7 +5,7 @@
 //! RECTIFY_DATA=DIR cargo run --release -p rectify-distill --example distil_bpr -- citeulike-de-rrd
 //! ```
 //!
-//! Without a name of a data set it uses built-in synthetic data; a minute on one core. (CiteULike takes about twenty.)
+//! Without a name of a data set it uses built-in synthetic data, some seconds. (CiteULike takes about twenty.)
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example talks to people")]
 
@@ -15,15 +15,15 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use rectify_core::rng::Seed;
-use rectify_core::{Teacher, UserId};
+use rectify_core::{Factors, Teacher, UserId};
 use rectify_data::{Manifest, Protocol, Split, SyntheticConfig, split};
 use rectify_distill::sampling::ListSamplerConfig;
 use rectify_distill::{Distillation, ExpertsTerm, ListLoss, ListTerm};
 use rectify_eval::{Candidates, Metric, System, evaluate, evaluate_test};
+use rectify_teachers::Reduction;
 use rectify_teachers::mf::{self, MfConfig};
-use rectify_teachers::{Factors, Reduction};
 use rectify_tensor::Optimizer;
-use rectify_tensor::train::{Event, FitConfig, Guides};
+use rectify_tensor::train::{Event, FitConfig, Guides, TrainRun};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -36,7 +36,10 @@ fn main() -> Outcome<()> {
             (Manifest::named(name)?.recipe(&[PathBuf::from(folder)])?.build()?.interactions, 0.001)
         }
         // Fewer pairs, so fewer steps an epoch: larger ones.
-        None => (SyntheticConfig::small().generate("synthetic", seed)?.interactions, 0.005),
+        None => {
+            let few = SyntheticConfig { n_users: 600, ..SyntheticConfig::small() };
+            (few.generate("synthetic", seed)?.interactions, 0.005)
+        }
     };
     // One item of each user is the test, one validates, each among 499 others (DE-RRD, section 5.1).
     let split = split(&interactions, None, &Protocol::de_rrd(), seed, 0)?;
@@ -74,7 +77,7 @@ fn main() -> Outcome<()> {
 fn train(name: &str, split: &Split, config: &MfConfig, guides: Guides<'_>, seed: Seed) -> Outcome<Factors> {
     let (start, metric) = (Instant::now(), "hr@5".parse::<Metric>()?);
     let holdout = split.validation.as_ref().ok_or("the protocol has a validation part")?;
-    let run = FitConfig { max_epochs: 1000, patience: Some(30), ..FitConfig::default() };
+    let how = FitConfig { max_epochs: 1000, patience: Some(30), ..FitConfig::default() };
     let mut validate = |model: &Factors| {
         let evaluation = evaluate(System::Scorer(model), &split.train, holdout, &[metric], Candidates::Sampled)?;
         evaluation.value(metric).ok_or_else(|| "no users to validate".into())
@@ -87,7 +90,8 @@ fn train(name: &str, split: &Split, config: &MfConfig, guides: Guides<'_>, seed:
         }
         ControlFlow::Continue(())
     };
-    let (model, report) = mf::fit_guided(&split.train, config, &run, seed, guides, &mut validate, &mut observer)?;
+    let run = TrainRun::new(seed).fit(&how).validate(&mut validate).observer(&mut observer);
+    let (model, report) = mf::fit_guided(&split.train, config, guides, run)?;
     let test = evaluate_test(System::Scorer(&model), split, &[metric], Candidates::Sampled)?;
     println!(
         "{name:<20} H@5 {:.4}  {:>9} parameters  best of {} epochs: {}  {:.0} s",

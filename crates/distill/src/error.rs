@@ -1,7 +1,7 @@
 //! What a caller can get wrong in a loss or a draw.
 
+use rectify_core::ConfigError;
 use rectify_core::{QueryError, UserId};
-use rectify_tensor::ConfigError;
 
 /// A loss that was asked for with arguments that do not fit together.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -8,7 +8,7 @@ use crate::math::Real;
 
 /// Euclidean hint (E-KD): `Σ ‖q - y‖²`.
 ///
-/// LightRec (Lian et al., WWW 2020), section 3.4.1; the hint loss of Romero et al. (ICLR 2015) without a regressor.
+/// LightRec (Lian et al., WWW 2020), Eq. 8; the hint loss of Romero et al. (ICLR 2015) without a regressor.
 ///
 /// - **Shapes**: `teacher` (q), `student` (y), `d_student` and, if the teacher's vectors train too, `d_teacher`: all the
 ///   same, any number of rows.
@@ -39,7 +39,7 @@ pub fn euclidean_hint(
 
 /// Inner-product hint (IP-KD): an item's scores for all users should be the teacher's, `Σᵢ ‖P₁ qᵢ - P yᵢ‖²`.
 ///
-/// LightRec (Lian et al., WWW 2020), Eq. 12. With the Gram matrices `P₁ᵀP₁`, `P₁ᵀP`, `PᵀP` cached, an item costs
+/// LightRec (Lian et al., WWW 2020), Eqs. 9 and 10. With the Gram matrices `P₁ᵀP₁`, `P₁ᵀP`, `PᵀP` cached, an item costs
 /// O(D²) instead of O(users · D): `qᵀ(P₁ᵀP₁)q - 2 qᵀ(P₁ᵀP)y + yᵀ(PᵀP)y`. After the student's users have moved, call
 /// [`refresh`](Self::refresh).
 ///

@@ -8,7 +8,7 @@ use crate::{ConfigError, LossError};
 
 /// List-wise rank distillation: the cross entropy between the teacher's and the student's law over a list.
 ///
-/// DGCN-BinCF (Wang et al., IJCAI 2019), Eq. 15, and LightRec (Lian et al., WWW 2020), section 3.4.2:
+/// DGCN-BinCF (Wang et al., IJCAI 2019), Eq. 15, and LightRec (Lian et al., WWW 2020), Eq. 11:
 /// `-Σ_{i∈S} softmax_S(tᵢ / T) ln softmax_S(sᵢ / T)`.
 ///
 /// - **Shapes**: `student`, `teacher`, `grads` (n); list `j` is `offsets[j]..offsets[j + 1]`, so lists may differ in

@@ -13,7 +13,9 @@ use std::time::Duration;
 use cpu_time::CpuTime;
 use criterion::{Criterion, criterion_group, criterion_main};
 use rectify_core::rng::Seed;
-use rectify_core::{ExactConfig, ExactIndex, ItemFilter, ItemId, QueryError, Retriever, Scorer, TopK, UserId};
+use rectify_core::{
+    Catalogue, ExactConfig, ExactIndex, ItemFilter, ItemId, QueryError, Retriever, Scorer, TopK, UserId,
+};
 use rectify_data::{Interactions, Manifest, PerUser, Protocol, Split, SyntheticConfig, search_dirs, split};
 use rectify_eval::stats::Bootstrap;
 use rectify_eval::{Candidates, Cut, Measure, Metric, System, evaluate_test};
@@ -44,12 +46,14 @@ impl Model {
     }
 }
 
+impl Catalogue for Model {
+    fn n_items(&self) -> usize {
+        self.items.n_items()
+    }
+}
+
 impl Scorer for Model {
     type Query = UserId;
-
-    fn n_items(&self) -> usize {
-        Scorer::n_items(&self.items)
-    }
 
     fn score_into(&self, user: &UserId, items: &[ItemId], out: &mut [f32]) -> Result<(), QueryError> {
         self.items.score_into(self.user(*user), items, out)
@@ -62,10 +66,6 @@ impl Scorer for Model {
 
 impl Retriever for Model {
     type Query = UserId;
-
-    fn n_items(&self) -> usize {
-        Scorer::n_items(&self.items)
-    }
 
     fn top_k(&self, user: &UserId, k: usize, filter: &ItemFilter<'_>, out: &mut TopK) -> Result<(), QueryError> {
         self.items.top_k(self.user(*user), k, filter, out)

@@ -5,10 +5,10 @@
 #![expect(clippy::print_stdout, reason = "an example shows what it found")]
 
 use rectify_core::rng::Seed;
-use rectify_core::{Exhaustive, ItemId, QueryError, Scorer, UserId};
+use rectify_core::{Catalogue, Exhaustive, ItemId, QueryError, Rerank, Scorer, UserId};
 use rectify_data::{Interactions, Protocol, SyntheticConfig, split};
 use rectify_eval::stats::Bootstrap;
-use rectify_eval::{Candidates, Metric, Rerank, System, evaluate_test};
+use rectify_eval::{Candidates, Metric, System, evaluate_test};
 
 /// Recommends what most users have: the bar that everything has to clear.
 struct Popularity(Vec<f32>);
@@ -16,12 +16,14 @@ struct Popularity(Vec<f32>);
 /// Recommends what the users of my items have too.
 struct Neighbours<'a>(&'a Interactions);
 
-impl Scorer for Popularity {
-    type Query = UserId;
-
+impl Catalogue for Popularity {
     fn n_items(&self) -> usize {
         self.0.len()
     }
+}
+
+impl Scorer for Popularity {
+    type Query = UserId;
 
     fn score_into(&self, _: &UserId, items: &[ItemId], out: &mut [f32]) -> Result<(), QueryError> {
         out.iter_mut().zip(items).for_each(|(score, item)| *score = self.0[item.index()]);
@@ -34,12 +36,14 @@ impl Scorer for Popularity {
     }
 }
 
-impl Scorer for Neighbours<'_> {
-    type Query = UserId;
-
+impl Catalogue for Neighbours<'_> {
     fn n_items(&self) -> usize {
         self.0.n_items()
     }
+}
+
+impl Scorer for Neighbours<'_> {
+    type Query = UserId;
 
     fn score_into(&self, user: &UserId, items: &[ItemId], out: &mut [f32]) -> Result<(), QueryError> {
         let mut all = vec![0.0; self.n_items()];

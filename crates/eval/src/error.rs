@@ -1,5 +1,7 @@
 //! Why something cannot be evaluated.
 
+use std::fmt;
+
 use rectify_core::{ItemId, QueryError, UserId};
 
 use crate::stats::StatsError;
@@ -29,12 +31,17 @@ pub enum EvalError {
         /// Items in the training part.
         n_items: usize,
     },
-    /// A whole ranking or sampled candidates asked of a system that only gives lists.
-    #[error("{what} needs scores of chosen items: pass the system as a scorer, not as a retriever")]
+    /// A metric of whole rankings asked of a system that only gives lists.
+    #[error("{metric} needs scores of chosen items: pass the system as a scorer, not as a retriever")]
     NeedsScorer {
-        /// Which metric or protocol.
-        what: String,
+        /// Which metric.
+        metric: Metric,
     },
+    /// Sampled candidates asked of a system that only gives lists.
+    #[error(
+        "ranking among sampled candidates needs scores of chosen items: pass the system as a scorer, not as a retriever"
+    )]
+    SampledNeedsScorer,
     /// Sampled candidates asked of a held-out part that has none for this user.
     #[error("user {user} has no sampled candidates: split with candidates, or rank among unseen items")]
     NoCandidates {
@@ -51,14 +58,14 @@ pub enum EvalError {
     #[error("no user has a held-out item, so there is nothing to average over")]
     NoUsers,
     /// A retriever whose list breaks the rules.
-    #[error("the list for user {user} is broken: item {item} {problem}")]
+    #[error("the list for user {user} is broken: item {item} {fault}")]
     List {
         /// For whom.
         user: UserId,
         /// Which item.
         item: ItemId,
         /// What is wrong with it.
-        problem: &'static str,
+        fault: ListFault,
     },
     /// A scorer that gave NaN.
     #[error("the score of item {item} for user {user} is NaN")]
@@ -71,6 +78,28 @@ pub enum EvalError {
     /// A system that refused a query.
     #[error(transparent)]
     Query(#[from] QueryError),
+}
+
+/// How an item breaks a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ListFault {
+    /// It comes more than once.
+    Repeated,
+    /// There is no such item.
+    Unknown,
+    /// The user was not to be offered it.
+    Excluded,
+}
+
+impl fmt::Display for ListFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Repeated => "is in it twice",
+            Self::Unknown => "is beyond the catalogue",
+            Self::Excluded => "was to be kept out",
+        })
+    }
 }
 
 /// Two evaluations that cannot be compared, or one that cannot be summed up.

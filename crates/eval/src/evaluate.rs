@@ -10,7 +10,7 @@ use rectify_data::{Holdout, Interactions, Split};
 use serde::{Deserialize, Serialize};
 
 use crate::ranks::{self, Counting};
-use crate::{Counts, Cut, EvalError, Evaluation, Measure, Metric, Outcome};
+use crate::{Counts, Cut, EvalError, Evaluation, ListFault, Measure, Metric, Outcome};
 
 /// Users evaluated together: enough to fill a batched search, few enough to share out evenly and keep in cache.
 const BLOCK: usize = 256;
@@ -70,15 +70,17 @@ impl fmt::Display for Candidates {
 ///   threads.
 ///
 /// ```
-/// use rectify_core::{ItemId, QueryError, Scorer, UserId};
+/// use rectify_core::{Catalogue, ItemId, QueryError, Scorer, UserId};
 /// use rectify_data::{Holdout, Interactions};
 /// use rectify_eval::{Candidates, Metric, System, evaluate};
 ///
 /// /// Likes items with high ids.
 /// struct Latest;
+/// impl Catalogue for Latest {
+///     fn n_items(&self) -> usize { 4 }
+/// }
 /// impl Scorer for Latest {
 ///     type Query = UserId;
-///     fn n_items(&self) -> usize { 4 }
 ///     fn score_into(&self, _: &UserId, items: &[ItemId], out: &mut [f32]) -> Result<(), QueryError> {
 ///         out.iter_mut().zip(items).for_each(|(score, item)| *score = item.0 as f32);
 ///         Ok(())
@@ -198,10 +200,10 @@ impl Run<'_> {
         }
         if matches!(self.system, System::Retriever(_)) {
             if self.candidates == Candidates::Sampled {
-                return Err(EvalError::NeedsScorer { what: "ranking among sampled candidates".into() });
+                return Err(EvalError::SampledNeedsScorer);
             }
-            if let Some(metric) = self.metrics.iter().find(|metric| metric.cut() == Cut::All) {
-                return Err(EvalError::NeedsScorer { what: metric.to_string() });
+            if let Some(&metric) = self.metrics.iter().find(|metric| metric.cut() == Cut::All) {
+                return Err(EvalError::NeedsScorer { metric });
             }
         }
         match self.metrics.iter().find(|metric| metric.measure() == Measure::Coverage) {
@@ -364,20 +366,20 @@ impl Run<'_> {
         excluded: &[ItemId],
         sorted: &mut Vec<ItemId>,
     ) -> Result<(), EvalError> {
-        let fail = |item, problem| Err(EvalError::List { user, item, problem });
+        let fail = |item, fault| Err(EvalError::List { user, item, fault });
         sorted.clear();
         sorted.extend(list.iter().map(|hit| hit.item));
         sorted.sort_unstable();
         if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            return fail(twice[0], "is in it twice");
+            return fail(twice[0], ListFault::Repeated);
         }
         if let Some(&last) = sorted.last()
             && last.index() >= self.train.n_items()
         {
-            return fail(last, "is beyond the catalogue");
+            return fail(last, ListFault::Unknown);
         }
         match sorted.iter().find(|item| excluded.binary_search(item).is_ok()) {
-            Some(&item) => fail(item, "was to be kept out"),
+            Some(&item) => fail(item, ListFault::Excluded),
             None => Ok(()),
         }
     }

@@ -1,6 +1,7 @@
 //! How sure one can be: bootstrap intervals and paired tests on plain slices of per-user values.
 
 use rayon::prelude::*;
+use rectify_core::ConfigError;
 use rectify_core::rng::Seed;
 use serde::{Deserialize, Serialize};
 use statrs::function::beta::beta_reg;
@@ -35,16 +36,15 @@ pub enum StatsError {
         /// What stands there.
         value: f64,
     },
-    /// A setting out of its range.
-    #[error("{field} is {got}, expected {expected}")]
-    Setting {
-        /// Which setting.
-        field: &'static str,
-        /// Its range, in words.
-        expected: &'static str,
-        /// What was set.
-        got: String,
+    /// More values than can be drawn from.
+    #[error("{got} values, expected fewer than 2^32")]
+    TooMany {
+        /// Values given.
+        got: usize,
     },
+    /// A setting out of its range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
 }
 
 /// Arithmetic mean, summed in the order given; NaN for no values.
@@ -75,16 +75,11 @@ impl Bootstrap {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`StatsError::Setting`] naming the field.
-    pub fn validate(&self) -> Result<(), StatsError> {
-        if self.resamples == 0 {
-            return Err(StatsError::Setting { field: "resamples", expected: "at least 1", got: "0".into() });
-        }
-        if !(self.confidence > 0.0 && self.confidence < 1.0) {
-            let got = self.confidence.to_string();
-            return Err(StatsError::Setting { field: "confidence", expected: "between 0 and 1", got });
-        }
-        Ok(())
+    /// The first field that is out of its range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        ConfigError::check(self.resamples > 0, "resamples", "at least 1", self.resamples)?;
+        let confidence = self.confidence;
+        ConfigError::check(confidence > 0.0 && confidence < 1.0, "confidence", "between 0 and 1", confidence)
     }
 
     /// Interval of the mean: percentiles of the means of resamples drawn with replacement (Efron 1979).
@@ -106,11 +101,7 @@ impl Bootstrap {
         self.validate()?;
         let Some(n) = columns.first().map(|column| column.len()) else { return Ok(Vec::new()) };
         at_least("bootstrap", 1, n)?;
-        let count = u32::try_from(n).map_err(|_| StatsError::Setting {
-            field: "number of values",
-            expected: "below 2^32",
-            got: n.to_string(),
-        })?;
+        let count = u32::try_from(n).map_err(|_| StatsError::TooMany { got: n })?;
         for column in columns {
             same_length(n, column.len())?;
             finite(column)?;
@@ -465,9 +456,10 @@ mod tests {
         assert!(matches!(bootstrap.mean_intervals(&[&[1.0], &[1.0, 2.0]]), Err(StatsError::Unpaired { .. })));
         for confidence in [0.0, 1.0, f64::NAN] {
             let refused = Bootstrap { confidence, ..bootstrap }.mean_interval(&[1.0]);
-            assert!(matches!(refused, Err(StatsError::Setting { field: "confidence", .. })), "{refused:?}");
+            let named = |error: &ConfigError| error.field == "confidence";
+            assert!(matches!(&refused, Err(StatsError::Config(error)) if named(error)), "{refused:?}");
         }
         let refused = Bootstrap { resamples: 0, ..bootstrap }.mean_interval(&[1.0]);
-        assert!(matches!(refused, Err(StatsError::Setting { field: "resamples", .. })), "{refused:?}");
+        assert_eq!(refused.unwrap_err().to_string(), "resamples is 0, expected at least 1");
     }
 }

@@ -3,12 +3,11 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use rectify_core::rng::Seed;
-use rectify_core::{Exhaustive, ItemFilter, ItemId, Retriever, TopK};
+use rectify_core::Exhaustive;
 use rectify_forest::{
-    ForestIndex, Histories, Learners, Objective, PreferenceConfig, SearchConfig, Tree, TreeModel, fit,
+    ForestIndex, Histories, ItemFilter, ItemId, Learners, Objective, PreferenceConfig, Retriever, SearchConfig, Seed,
+    TopK, TrainRun, Tree, TreeModel, UserId, preference,
 };
-use rectify_tensor::train::{FitConfig, Silent};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -22,11 +21,10 @@ fn histories(n_users: usize, n_items: u32) -> Histories {
 
 fn trained(n_items: u32, samples: usize, objective: Objective) -> TreeModel {
     let histories = histories(20, n_items);
-    let learners = Learners { histories: &histories, users: None };
     let tree = Tree::random(n_items as usize, Seed(1)).expect("items");
     let config = PreferenceConfig { objective, samples_per_epoch: Some(samples), ..PreferenceConfig::default() };
-    let run = FitConfig { max_epochs: 1, eval_every: 0, ..FitConfig::default() };
-    fit(learners, &tree, &config, &run, Seed(1), &mut |_| Ok(0.0), &mut Silent).expect("sound input").0
+    let run = TrainRun::new(Seed(1)).epochs(1);
+    preference::fit(Learners::all(&histories), &tree, &config, run).expect("sound input").0
 }
 
 fn query(c: &mut Criterion) {
@@ -35,7 +33,7 @@ fn query(c: &mut Criterion) {
     for n_items in [1000u32, 10_000, 100_000] {
         let model = trained(n_items, 8, Objective::Softmax);
         let histories = histories(1, n_items);
-        let history = histories.of(rectify_core::UserId(0));
+        let history = histories.of(UserId(0));
         let index = ForestIndex::new(vec![model.clone()], SearchConfig::default()).expect("one tree");
         let whole = Exhaustive::new(model);
         let (all, mut top, mut exact) = (ItemFilter::all(), TopK::new(), TopK::new());

@@ -1,7 +1,7 @@
 //! What a search costs as the catalogue grows: nodes scored and processor time of one query, beside scoring every item with the same
 //! network; a Markdown table.
 //!
-//!     cargo run --release -p rectify-forest --example cost
+//!     cargo run --release -p rectify-forest --example cost -- 1000000    # items at most; 10,000 if nothing is said
 //!
 //! Catalogues are made up, the network has the paper's sizes and is hardly trained: neither count nor time depends on what it likes.
 
@@ -10,10 +10,11 @@
 use std::error::Error;
 use std::time::Instant;
 
-use rectify_core::rng::Seed;
-use rectify_core::{Exhaustive, ItemFilter, ItemId, Retriever, TopK, UserId};
-use rectify_forest::{ForestIndex, Histories, Learners, PreferenceConfig, SearchConfig, Tree, fit};
-use rectify_tensor::train::{FitConfig, Silent};
+use rectify_core::Exhaustive;
+use rectify_forest::{
+    ForestIndex, Histories, ItemFilter, ItemId, Learners, PreferenceConfig, Retriever, SearchConfig, Seed, TopK,
+    TrainRun, Tree, UserId, preference,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -46,18 +47,19 @@ fn cost(mut work: impl FnMut()) -> f64 {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let config = PreferenceConfig { samples_per_epoch: Some(8), ..PreferenceConfig::default() };
-    let run = FitConfig { max_epochs: 1, eval_every: 0, ..FitConfig::default() };
     let all = ItemFilter::all();
     println!("| items | levels | nodes scored, beam 50 | beam 150 | query, beam 150 | all items | ratio |");
     println!("|---:|---:|---:|---:|---:|---:|---:|");
-    for n_items in [1000u32, 3706, 10_000, 31_623, 100_000, 316_228, 1_000_000] {
+    let largest: u32 = std::env::args().nth(1).map_or(Ok(10_000), |n| n.parse())?;
+    let sizes = [1000u32, 3706, 10_000, 31_623, 100_000, 316_228, 1_000_000];
+    for n_items in sizes.into_iter().filter(|n| *n <= largest) {
         let mut rng = Seed(1).rng();
         let rows = (0..8).map(|_| (0..75).map(|_| ItemId(rng.below(n_items))).collect::<Vec<_>>());
         let histories = Histories::from_rows(rows);
         let tree = Tree::random(n_items as usize, Seed(1))?;
         let levels = tree.layout().leaf_level();
-        let learners = Learners { histories: &histories, users: None };
-        let (model, _) = fit(learners, &tree, &config, &run, Seed(1), &mut |_| Ok(0.0), &mut Silent)?;
+        let run = TrainRun::new(Seed(1)).epochs(1);
+        let (model, _) = preference::fit(Learners::all(&histories), &tree, &config, run)?;
         let history = histories.of(UserId(0));
 
         let (mut top, mut exact) = (TopK::new(), TopK::new());

@@ -1,48 +1,26 @@
 #![doc = include_str!("../README.md")]
+//!
+//! # Map
+//!
+//! - Serving: [`ForestIndex`] over [`TreeModel`]s, a [`Tree`] with its [`Network`] each; [`ForUsers`] for known users.
+//! - Learning (feature `train`): `preference::fit` for a model on a tree, `learn_tree` for a tree by a model, `forest::fit` for both in turn
+//!   by DeFoRec's, JTM's or TDM's rules.
+//! - The types that these speak in are named here too, so that this crate alone is one dependency.
 
-mod beam;
-#[cfg(feature = "train")]
-mod config;
-#[cfg(feature = "cuda")]
-pub mod device;
-mod error;
-#[cfg(feature = "train")]
-mod fit_error;
-#[cfg(feature = "train")]
-mod forest;
-mod histories;
-mod index;
-mod layout;
-#[cfg(feature = "train")]
+// Empty without the feature `train`, as its first line says.
 mod learn;
-mod model;
-mod pair;
-#[cfg(feature = "train")]
-mod start;
-#[cfg(feature = "train")]
-mod train;
-mod tree;
+mod serve;
 
 #[cfg(feature = "train")]
-pub use config::{Objective, PreferenceConfig};
+pub use learn::*;
+pub use rectify_core::artifact::{ArtifactError, Overwrite};
+pub use rectify_core::{
+    Catalogue, FoldIn, ForUsers, Histories, HistoryError, Hit, Index, ItemFilter, ItemId, Provenance, QueryError,
+    Retriever, Scorer, TopK, UserId, UsersError, rng::Seed,
+};
 #[cfg(feature = "cuda")]
-pub use device::DeviceForestIndex;
-pub use error::{ForestError, HistoryError, NetworkError, TreeError};
-#[cfg(feature = "train")]
-pub use fit_error::FitError;
-#[cfg(feature = "train")]
-pub use forest::{ForestConfig, fit_forest};
-pub use histories::{ForUsers, Histories};
-pub use index::{Candidates, Discriminated, ForestIndex, SearchConfig};
-pub use layout::Layout;
-#[cfg(feature = "train")]
-pub use learn::{Assignment, TreeRule, learn_tree};
-pub use model::{Network, PreferenceShape};
-pub use pair::TreeModel;
-#[cfg(feature = "train")]
-pub use rectify_tensor::ConfigError;
-#[cfg(feature = "train")]
-pub use start::InitialTree;
-#[cfg(feature = "train")]
-pub use train::{Learners, Validate, fit};
-pub use tree::Tree;
+pub use serve::device::{self, DeviceForestIndex};
+pub use serve::{
+    Candidates, Discriminated, ForestError, ForestIndex, Layout, Network, NetworkError, PreferenceShape, SearchConfig,
+    Tree, TreeError, TreeModel,
+};

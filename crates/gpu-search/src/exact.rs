@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rectify_core::{ExactIndex, QueryError, Scorer, check_len};
+use rectify_core::{Catalogue, ExactIndex, QueryError, check_len};
 use rectify_cuda::{Buffer, Gpu, GpuError};
 
 use crate::select::device_error;
@@ -28,7 +28,7 @@ impl DeviceExactIndex {
     /// [`GpuError`].
     pub fn upload(gpu: &Arc<Gpu>, index: &ExactIndex) -> Result<Self, GpuError> {
         let rows = Arc::new(gpu.upload(index.rows())?);
-        Ok(Self::over(DeviceRows { gpu: Arc::clone(gpu), rows, n_items: Scorer::n_items(index), dim: index.dim() }))
+        Ok(Self::over(DeviceRows { gpu: Arc::clone(gpu), rows, n_items: index.n_items(), dim: index.dim() }))
     }
 }
 

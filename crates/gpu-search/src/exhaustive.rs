@@ -1,6 +1,6 @@
 //! Scores of every item, and then the best of them.
 
-use rectify_core::{ItemFilter, QueryError, Retriever, TopK, check_batch};
+use rectify_core::{Catalogue, ItemFilter, QueryError, Retriever, TopK, all_or_none, check_batch};
 use rectify_cuda::{Buffer, Gpu};
 
 use crate::select::{device_error, select_top_k};
@@ -44,12 +44,14 @@ impl<S: DeviceScores> DeviceSearch<S> {
     }
 }
 
-impl<S: DeviceScores> Retriever for DeviceSearch<S> {
-    type Query = S::Query;
-
+impl<S: DeviceScores> Catalogue for DeviceSearch<S> {
     fn n_items(&self) -> usize {
         self.0.n_items()
     }
+}
+
+impl<S: DeviceScores> Retriever for DeviceSearch<S> {
+    type Query = S::Query;
 
     fn top_k(&self, query: &S::Query, k: usize, filter: &ItemFilter<'_>, out: &mut TopK) -> Result<(), QueryError> {
         self.top_k_batch(&[query], k, std::slice::from_ref(filter), std::slice::from_mut(out))
@@ -62,16 +64,17 @@ impl<S: DeviceScores> Retriever for DeviceSearch<S> {
         filters: &[ItemFilter<'_>],
         out: &mut [TopK],
     ) -> Result<(), QueryError> {
-        check_batch(queries.len(), filters.len(), out.len())?;
+        check_batch(queries.len(), filters.len(), out)?;
         let n = self.n_items();
         let tile = (MOST_SCORES / n.max(1)).clamp(1, MOST_QUERIES);
         let gpu = self.0.gpu();
-        for (t, (queries, out)) in queries.chunks(tile).zip(out.chunks_mut(tile)).enumerate() {
+        let mut tiles = queries.chunks(tile).zip(out.chunks_mut(tile)).enumerate();
+        let answered = tiles.try_for_each(|(t, (queries, out))| {
             let filters = if filters.len() == 1 { filters } else { &filters[t * tile..][..queries.len()] };
             let mut scores = gpu.zeros(queries.len() * n).map_err(device_error)?;
             self.0.score_all(queries, &mut scores)?;
-            select_top_k(gpu, &scores, n, k, filters, out)?;
-        }
-        Ok(())
+            select_top_k(gpu, &scores, n, k, filters, out)
+        });
+        all_or_none(vec![answered], out)
     }
 }

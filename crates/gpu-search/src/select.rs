@@ -39,9 +39,8 @@ pub fn select_top_k(
     out: &mut [TopK],
 ) -> Result<(), QueryError> {
     let n_queries = out.len();
-    check_batch(n_queries, filters.len(), out.len())?;
+    check_batch(n_queries, filters.len(), out)?;
     check_len("scores", n_queries * n_items, scores.len())?;
-    out.iter_mut().for_each(TopK::clear);
     let k = k.min(n_items);
     if k == 0 || n_queries == 0 {
         return Ok(());

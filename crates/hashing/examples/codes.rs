@@ -10,16 +10,15 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use rectify_core::rng::Seed;
-use rectify_core::{Index, ItemFilter, Retriever, TopK, UserId};
+use rectify_core::{Factors, Rerank};
 use rectify_data::{Cleaning, Dataset, KCore, Manifest, Protocol, SyntheticConfig, split};
-use rectify_eval::{Candidates, Metric, Rerank, System, evaluate, evaluate_test};
-use rectify_hashing::BinaryFactors;
+use rectify_eval::{Candidates, Metric, System, evaluate, evaluate_test};
 use rectify_hashing::bin_cf::{self, BinCfConfig};
+use rectify_hashing::{
+    BinaryFactors, FitConfig, Index, ItemFilter, Optimizer, Retriever, Seed, TopK, TrainRun, UserId,
+};
 use rectify_teachers::gcn_cf::{self, GcnCfConfig};
-use rectify_teachers::{Factors, PopRank};
-use rectify_tensor::Optimizer;
-use rectify_tensor::train::{FitConfig, Silent};
+use rectify_teachers::pop_rank;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -47,18 +46,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let quality = |system: System<'_>| -> Result<f64, Box<dyn Error + Send + Sync>> {
         Ok(evaluate(system, train, held, &[ndcg], Candidates::Unseen)?.value(ndcg).unwrap_or_default())
     };
-    let run = |max_epochs| FitConfig { max_epochs, patience: Some(3), eval_every: 2, checkpoint: None };
+    let epochs = FitConfig { max_epochs: 20, patience: Some(3), eval_every: 2, checkpoint: None };
 
     let config = GcnCfConfig { l2: 0.01, optimizer: Optimizer::adam(5e-3), ..GcnCfConfig::default() };
-    let validate = &mut |model: &Factors| quality(System::Retriever(model));
-    let (teacher, _) = gcn_cf::fit(train, &config, &run(20), Seed(1), validate, &mut Silent)?;
-    let validate = &mut |codes: &BinaryFactors| quality(System::Retriever(codes));
-    let config = BinCfConfig::default();
-    let (codes, report) = bin_cf::fit(train, &teacher, &config, &run(20), Seed(1), validate, &mut Silent)?;
-    println!("{} bits a user and an item, after {} epochs", codes.code_bits(), report.best_epoch);
+    let mut validate = |model: &Factors| quality(System::Retriever(model));
+    let (teacher, _) = gcn_cf::fit(train, &config, TrainRun::new(Seed(1)).fit(&epochs).validate(&mut validate))?;
+    let mut validate = |codes: &BinaryFactors| quality(System::Retriever(codes));
+    let run = TrainRun::new(Seed(1)).fit(&epochs).validate(&mut validate);
+    let (codes, report) = bin_cf::fit(train, &teacher, &BinCfConfig::default(), run)?;
+    println!("{} bits a user and an item, after {} epochs", codes.index().code_bits(), report.best_epoch);
 
     let recall: Metric = "recall@100".parse()?;
-    let popular = PopRank::fit(train)?;
+    let popular = pop_rank::fit(train)?;
     let rerank = Rerank::new(&codes, &teacher, 300)?;
     println!("\n{:32} {:>10} {:>12} {:>10}", "", "recall@100", "bytes/item", "us/query");
     let item_bytes = |bytes: usize| format!("{:.0}", bytes as f64 / train.n_items() as f64);

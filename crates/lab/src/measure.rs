@@ -3,21 +3,20 @@
 use std::time::Instant;
 
 /// Highest resident memory of this process so far, in bytes.
-#[cfg(any(test, feature = "train"))]
-pub(crate) fn peak_rss_bytes() -> Option<u64> {
+pub fn peak_rss_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kib * 1024)
 }
 
-/// Processor time of all threads of this process, in seconds.
-pub(crate) fn process_cpu_seconds() -> Option<f64> {
+/// CPU time of all threads of this process, in seconds.
+pub fn process_cpu_seconds() -> Option<f64> {
     clock(Clock::Process)
 }
 
-/// Processor time of the calling thread, in seconds.
-pub(crate) fn thread_cpu_seconds() -> Option<f64> {
+/// CPU time of the calling thread, in seconds.
+pub fn thread_cpu_seconds() -> Option<f64> {
     clock(Clock::Thread)
 }
 
@@ -42,37 +41,59 @@ fn clock(_: Clock) -> Option<f64> {
     None
 }
 
-/// Wall and processor time since it was started.
-pub(crate) struct Stopwatch {
+/// Wall and CPU time since it was started.
+pub struct Stopwatch {
     wall: Instant,
     cpu: Option<f64>,
     read: fn() -> Option<f64>,
 }
 
 impl Stopwatch {
-    /// Counts the processor time of all threads.
-    pub(crate) fn of_process() -> Self {
+    /// Counts the CPU time of all threads.
+    pub fn of_process() -> Self {
         Self { wall: Instant::now(), cpu: process_cpu_seconds(), read: process_cpu_seconds }
     }
 
-    /// Counts the processor time of the calling thread.
-    pub(crate) fn of_thread() -> Self {
+    /// Counts the CPU time of the calling thread.
+    pub fn of_thread() -> Self {
         Self { wall: Instant::now(), cpu: thread_cpu_seconds(), read: thread_cpu_seconds }
     }
 
     /// Seconds on the wall.
-    pub(crate) fn wall_seconds(&self) -> f64 {
+    pub fn wall_seconds(&self) -> f64 {
         self.wall.elapsed().as_secs_f64()
     }
 
-    /// Seconds on the processor, where the system counts them.
-    pub(crate) fn cpu_seconds(&self) -> Option<f64> {
+    /// CPU seconds, where the system counts them.
+    pub fn cpu_seconds(&self) -> Option<f64> {
         Some((self.read)()? - self.cpu?)
     }
 }
 
+/// The clocks of this process, as trainings are measured by them.
+#[cfg(feature = "train")]
+pub struct ProcessMeter(Instant);
+
+#[cfg(feature = "train")]
+impl Default for ProcessMeter {
+    fn default() -> Self {
+        Self(Instant::now())
+    }
+}
+
+#[cfg(feature = "train")]
+impl rectify_models::train::Meter for ProcessMeter {
+    fn read(&self) -> rectify_models::train::Reading {
+        rectify_models::train::Reading {
+            wall_seconds: self.0.elapsed().as_secs_f64(),
+            cpu_seconds: process_cpu_seconds(),
+            peak_rss_bytes: peak_rss_bytes(),
+        }
+    }
+}
+
 /// The value that a share `q` of the values does not exceed (nearest rank); NaN for none.
-pub(crate) fn quantile(values: &mut [f64], q: f64) -> f64 {
+pub fn quantile(values: &mut [f64], q: f64) -> f64 {
     if values.is_empty() {
         return f64::NAN;
     }
@@ -96,7 +117,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn work_costs_processor_time_and_memory_is_resident() {
+    fn work_costs_cpu_time_and_memory_is_resident() {
         let watch = Stopwatch::of_thread();
         let mut x = 1u64;
         while watch.wall_seconds() < 0.02 {

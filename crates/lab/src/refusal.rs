@@ -1,89 +1,67 @@
-//! Errors by kind, since the exit code says the kind.
+//! Errors by kind, for programs whose exit code says the kind.
 
 use std::fmt::Display;
-use std::process::ExitCode;
 
+use rectify_core::Fault;
 use rectify_core::artifact::ArtifactError;
+use rectify_data::DataSourceError;
 use rectify_data::fetch::FetchError;
 
-/// Why the program refuses to go on; anything else is a failure (exit code 1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The command line names something that does not exist: exit code 2.
-    Usage,
-    /// A file or config is wrong: exit code 3.
-    Input,
-    /// An output exists or cannot be written: exit code 4.
-    Output,
-}
-
-/// An error of a kind.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    pub(crate) kind: Kind,
+/// An error whose cause is known.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    fault: Fault,
     message: String,
 }
 
-impl Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Refusal {}
-
-/// The command line is wrong.
-pub(crate) fn usage(message: impl Display) -> anyhow::Error {
-    refuse(Kind::Usage, message)
+/// The caller named something that does not exist.
+pub fn usage(message: impl Display) -> anyhow::Error {
+    refuse(Fault::Usage, message)
 }
 
 /// An input is bad.
-pub(crate) fn input(message: impl Display) -> anyhow::Error {
-    refuse(Kind::Input, message)
+pub fn input(message: impl Display) -> anyhow::Error {
+    refuse(Fault::Input, message)
 }
 
 /// An output is in the way, or cannot be written.
-#[cfg(feature = "train")]
-pub(crate) fn output(message: impl Display) -> anyhow::Error {
-    refuse(Kind::Output, message)
+pub fn output(message: impl Display) -> anyhow::Error {
+    refuse(Fault::Output, message)
 }
 
-/// A verb that this build cannot carry out.
-#[cfg(not(feature = "train"))]
-pub(crate) fn needs_train(verb: &str) -> anyhow::Error {
-    usage(format!("{verb} needs the feature `train`, which this rectify-lab was built without"))
+fn refuse(fault: Fault, message: impl Display) -> anyhow::Error {
+    anyhow::Error::new(Refusal { fault, message: message.to_string() })
 }
 
-/// A device that this build cannot reach.
-#[cfg(not(feature = "cuda"))]
-pub(crate) fn needs_cuda() -> anyhow::Error {
-    usage(
-        "--device cuda: this rectify-lab was built without the feature `cuda`, so there is no CUDA in it; build it with --features \
-         cuda, as `cargo xtask` does, or use --device cpu",
-    )
-}
-
-fn refuse(kind: Kind, message: impl Display) -> anyhow::Error {
-    anyhow::Error::new(Refusal { kind, message: message.to_string() })
-}
-
-/// The exit code of an error.
-pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let kind = error.chain().find_map(|cause| {
+/// Where an error has its cause; nothing for a failure of the work itself.
+#[must_use]
+pub fn fault(error: &anyhow::Error) -> Option<Fault> {
+    error.chain().find_map(|cause| {
+        #[cfg(feature = "train")]
+        if let Some(error) = cause.downcast_ref::<rectify_models::ModelError>() {
+            return error.fault();
+        }
         if let Some(refusal) = cause.downcast_ref::<Refusal>() {
-            return Some(refusal.kind);
+            return Some(refusal.fault);
+        }
+        if let Some(error) = cause.downcast_ref::<DataSourceError>() {
+            return error.fault();
         }
         if let Some(FetchError::Io { .. }) = cause.downcast_ref() {
-            return Some(Kind::Output);
+            return Some(Fault::Output);
         }
-        let error = cause.downcast_ref::<ArtifactError>()?;
-        let cannot_write = matches!(error, ArtifactError::Exists { .. } | ArtifactError::Io { action: "write", .. });
-        Some(if cannot_write { Kind::Output } else { Kind::Input })
-    });
-    ExitCode::from(match kind {
-        None => 1,
-        Some(Kind::Usage) => 2,
-        Some(Kind::Input) => 3,
-        Some(Kind::Output) => 4,
+        cause.downcast_ref::<ArtifactError>().map(ArtifactError::fault)
     })
+}
+
+/// The exit code that programs of rectify answer with: 1 for a failure, 2 for the command line, 3 for an input, 4 for an output.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    match fault(error) {
+        None => 1,
+        Some(Fault::Usage) => 2,
+        Some(Fault::Input) => 3,
+        Some(Fault::Output) => 4,
+    }
 }

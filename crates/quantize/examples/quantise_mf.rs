@@ -14,18 +14,15 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use rectify_core::artifact::Overwrite;
-use rectify_core::rng::Seed;
-use rectify_core::{Index, ItemFilter, Retriever, TopK, UserId};
+use rectify_core::Rerank;
 use rectify_data::{Manifest, Protocol, Split, SyntheticConfig, split};
-use rectify_eval::{Candidates, Latency, Metric, Rerank, System, evaluate_test};
+use rectify_eval::{Candidates, Latency, Metric, System, evaluate_test};
 use rectify_quantize::{
-    CodedFactors, Distillation, InvertedFactors, LightRecConfig, OpqConfig, Similarity, TeacherVectors, fit,
-    optimised_product_quantiser,
+    CodedFactors, Event, Index, InvertedFactors, InvertedIndex, ItemFilter, LightRecConfig, OpqConfig, Optimizer,
+    Overwrite, Provenance, Retriever, RowUpdate, Seed, TeacherVectors, TopK, TrainRun, UserId, UserVectors, light_rec,
+    opq,
 };
 use rectify_teachers::mf::{self, MfConfig};
-use rectify_tensor::train::{Event, FitConfig};
-use rectify_tensor::{Optimizer, RowUpdate};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -54,34 +51,29 @@ fn main() -> Outcome<()> {
         row_update: RowUpdate::Lazy,
         ..MfConfig::default()
     };
-    let run = |max_epochs| FitConfig { max_epochs, eval_every: 0, ..FitConfig::default() };
     let mut watch = |event: &Event| {
         if let Event::Trained { epoch, stats } = event {
             eprintln!("  epoch {epoch}: loss {:.4}", stats.loss);
         }
         ControlFlow::Continue(())
     };
-    let (teacher, _) = mf::fit(train, &config, &run(2 * epochs), seed, &mut |_| Ok(0.0), &mut watch)?;
+    let (teacher, _) = mf::fit(train, &config, TrainRun::new(seed).epochs(2 * epochs).observer(&mut watch))?;
     let exact = Lists { name: "exact vectors", lists: &teacher, item_bytes: size_of_val(teacher.items()) };
     exact.report(&split)?;
 
     // Codes of four bytes: by the vectors alone, and learned with the interactions.
     let vectors = TeacherVectors::of(&teacher, train.n_users())?;
-    let (rotation, items) =
-        optimised_product_quantiser(vectors.items(), vectors.dim(), &OpqConfig::default(), seed.stream("opq"))?;
+    let (dim, config) = (vectors.dim(), OpqConfig::default());
+    let (rotation, items) = opq::fit(vectors.items(), dim, &config, seed.stream("opq"))?;
+    // Rotated users ask rotated items.
     let mut users = vec![0.0; vectors.users().len()];
     rotation.rotate_into(vectors.users(), &mut users)?;
-    let opq = CodedFactors::new(users, items)?;
-    Lists { name: "OPQ", lists: &opq, item_bytes: opq.items().size_bytes() }.report(&split)?;
+    let quantised = CodedFactors::new(UserVectors::new(users, dim)?, items, Provenance::new("opq", &config))?;
+    Lists { name: "OPQ", lists: &quantised, item_bytes: quantised.index().size_bytes() }.report(&split)?;
 
-    let config = LightRecConfig {
-        similarity: Similarity::Euclidean,
-        distillation: Distillation::InnerProduct { weight: 1.0 },
-        kmeans_start: true,
-        row_update: RowUpdate::Lazy,
-        ..LightRecConfig::default()
-    };
-    let (learned, _) = fit(train, &vectors, &config, &run(epochs / 2), seed, &mut |_| Ok(0.0), &mut watch)?;
+    let config = LightRecConfig { row_update: RowUpdate::Lazy, ..LightRecConfig::default() };
+    let run = TrainRun::new(seed).epochs(epochs / 2).observer(&mut watch);
+    let (learned, _) = light_rec::fit(train, &vectors, &config, run)?;
 
     // What is served is mapped from a file.
     let folder = std::env::temp_dir().join(format!("rectify-quantise-mf-{}", std::process::id()));
@@ -90,17 +82,18 @@ fn main() -> Outcome<()> {
     learned.save(&path, Overwrite::Replace)?;
     let served = CodedFactors::open(&path)?;
     println!("saved and mapped {} bytes", std::fs::metadata(&path)?.len());
-    let codes = Lists { name: "LightRec", lists: &served, item_bytes: served.items().size_bytes() };
+    let codes = Lists { name: "LightRec", lists: &served, item_bytes: served.index().size_bytes() };
     codes.report(&split)?;
 
     let reranked = Rerank::new(&served, &teacher, 500)?;
-    let item_bytes = served.items().size_bytes() + size_of_val(teacher.items());
+    let item_bytes = served.index().size_bytes() + size_of_val(teacher.items());
     Lists { name: "LightRec, top 500 by exact vectors", lists: &reranked, item_bytes }.report(&split)?;
     for n_probes in [256, 64, 16, 4] {
-        let lists = InvertedFactors::new(served.clone(), n_probes)?;
+        let (users, items, provenance) = served.clone().into_parts();
+        let lists = InvertedFactors::new(users, InvertedIndex::new(&items, n_probes)?, provenance)?;
         let name = format!("LightRec, {n_probes} of 256 lists");
         let overlap = overlap(&served, &lists, train.n_users())?;
-        Lists { name: &name, lists: &lists, item_bytes: lists.items().size_bytes() }.report(&split)?;
+        Lists { name: &name, lists: &lists, item_bytes: lists.index().size_bytes() }.report(&split)?;
         println!("{:<36} {overlap:.4} of the whole scan's top {K}", "");
     }
     std::fs::remove_dir_all(&folder)?;

@@ -1,62 +1,19 @@
 #![doc = include_str!("../README.md")]
+//!
+//! # Map
+//!
+//! - Serving: [`CodeIndex`] and [`InvertedIndex`], with users before them [`CodedFactors`] and [`InvertedFactors`].
+//! - Learning (feature `train`): a module a method, each with its `fit`: `light_rec`, `rvq`, `pq`, `opq`.
+//! - The types that these speak in are named here too, so that this crate alone is one dependency.
 
-mod codebooks;
-mod coded_factors;
-mod descending;
-#[cfg(feature = "cuda")]
-pub mod device;
-mod error;
-mod index;
-mod inverted;
-mod inverted_factors;
-mod kernels;
-mod layout;
-mod quick;
-mod ranks;
-mod search;
+mod learn;
+mod serve;
 
 #[cfg(feature = "train")]
-mod config;
-#[cfg(feature = "train")]
-mod fit_error;
-#[cfg(feature = "train")]
-mod kmeans;
-#[cfg(feature = "train")]
-mod model;
-#[cfg(feature = "train")]
-mod product;
-#[cfg(feature = "train")]
-mod quantiser;
-#[cfg(feature = "train")]
-mod residual;
-#[cfg(feature = "train")]
-mod teacher;
-#[cfg(feature = "train")]
-mod train;
-
-pub use codebooks::{CodeShape, Composition};
-pub use coded_factors::CodedFactors;
-#[cfg(feature = "train")]
-pub use config::{Distillation, LightRecConfig, Recurrence, Similarity};
-#[cfg(feature = "cuda")]
-pub use device::{DeviceCodeIndex, DeviceCodes};
-pub use error::CodesError;
-#[cfg(feature = "train")]
-pub use fit_error::FitError;
-pub use index::CodeIndex;
-pub use inverted::InvertedIndex;
-pub use inverted_factors::InvertedFactors;
-#[cfg(feature = "train")]
-pub use product::{OpqConfig, Rotation, optimised_product_quantiser, product_quantiser};
-#[cfg(feature = "train")]
-pub use quantiser::QuantiserConfig;
-#[cfg(feature = "train")]
-pub use rectify_tensor::ConfigError;
-#[cfg(feature = "train")]
-pub use residual::residual_quantiser;
-#[cfg(feature = "train")]
-pub use teacher::TeacherVectors;
-#[cfg(all(feature = "cuda", feature = "train"))]
-pub use train::fit_on;
-#[cfg(feature = "train")]
-pub use train::{Validate, fit};
+pub use learn::*;
+pub use rectify_core::artifact::{ArtifactError, Overwrite};
+pub use rectify_core::{
+    Catalogue, ConfigError, ForUsers, Hit, Index, ItemFilter, ItemId, Provenance, QueryError, Retriever, Scorer, TopK,
+    UserId, UserVectors, UsersError,
+};
+pub use serve::*;

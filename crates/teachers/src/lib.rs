@@ -1,36 +1,17 @@
-#![doc = include_str!("../README.md")]
+// The README trains.
+#![cfg_attr(feature = "train", doc = include_str!("../README.md"))]
+#![cfg_attr(not(feature = "train"), doc = "Heavy, exact recommenders, frozen: built without feature `train`.")]
 
-mod co_counts;
-pub mod conv_ncf;
-mod convolution;
-#[cfg(feature = "cuda")]
-mod device;
-pub mod dssm;
-mod ease;
-mod error;
-mod factors;
-#[cfg(test)]
-mod fixture;
-pub mod gcn_cf;
-mod graph;
-mod history;
-pub mod ials;
-mod item_cf;
-pub mod light_gcn;
-pub mod mf;
-pub mod neumf;
-mod pop_rank;
-pub mod prm;
-mod scores;
-pub mod spectral_cf;
-pub mod towers;
-mod training;
-mod triples;
+mod serve;
 
-pub use ease::{Ease, EaseConfig};
-pub use error::FitError;
-pub use factors::{Factors, Origin};
-pub use item_cf::{ItemCf, ItemCfConfig, Similarity};
-pub use pop_rank::PopRank;
-pub use rectify_tensor::ModelConfigError as ConfigError;
-pub use training::{Reduction, Validate};
+pub use rectify_core::{ConfigError, Factors, Provenance};
+pub use serve::{
+    ConvNcf, ConvNcfConfig, Ease, EaseWeights, ItemCf, ItemNeighbours, LocallyLinear, NeuMf, NeuMfConfig, PopRank, Prm,
+    PrmConfig, Reduction, RidgeConfig, RidgeFoldIn,
+};
+
+/// Everything that learns; the names stand at the root of the crate.
+#[cfg(feature = "train")]
+mod learn;
+#[cfg(feature = "train")]
+pub use learn::*;

@@ -32,20 +32,19 @@ impl Csr {
     /// # Errors
     /// [`CsrError`] naming the first position that breaks a rule.
     pub fn new(n_columns: usize, offsets: Vec<u64>, columns: Vec<u32>, values: Vec<f32>) -> Result<Self, CsrError> {
-        let bad = |position, expected: String, got: String| Err(CsrError::Offsets { position, expected, got });
         match offsets.first() {
             Some(0) => {}
-            Some(first) => return bad(0, "0".into(), first.to_string()),
-            None => return bad(0, "0".into(), "nothing".into()),
+            Some(got) => return Err(CsrError::Start { got: *got }),
+            None => return Err(CsrError::NoOffsets),
         }
         for (position, pair) in offsets.windows(2).enumerate() {
             if pair[1] < pair[0] {
-                return bad(position + 1, format!("at least {}", pair[0]), pair[1].to_string());
+                return Err(CsrError::Falling { position: position + 1, before: pair[0], got: pair[1] });
             }
         }
         let last = offsets.len() - 1;
         if offsets[last] != columns.len() as u64 {
-            return bad(last, format!("{}, the number of columns given", columns.len()), offsets[last].to_string());
+            return Err(CsrError::End { position: last, expected: columns.len(), got: offsets[last] });
         }
         if values.len() != columns.len() {
             return Err(CsrError::Values { expected: columns.len(), got: values.len() });

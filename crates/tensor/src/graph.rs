@@ -5,59 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{Tensor, Var};
 
 use crate::ops::to_vec;
-use crate::{DenseKey, DeviceError, DistinctRows, Optimizer, ParamStore, RowsKey};
-
-/// What can go wrong while a graph is built or walked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum GraphError {
-    /// A shape that does not fit.
-    #[error("{what} has shape {got}, expected {expected}")]
-    Shape {
-        /// Which input.
-        what: &'static str,
-        /// What would fit.
-        expected: String,
-        /// What was given.
-        got: String,
-    },
-    /// A row id at or beyond the number of rows.
-    #[error("{what}: at position {position} found row {got}, expected less than {n_rows}")]
-    Row {
-        /// Which list.
-        what: String,
-        /// Where in it.
-        position: usize,
-        /// The id.
-        got: u32,
-        /// Number of rows.
-        n_rows: usize,
-    },
-    /// A number outside its range.
-    #[error("{what}: at position {position} found {got}, expected {expected}")]
-    Number {
-        /// Which list or setting.
-        what: &'static str,
-        /// Where in it.
-        position: usize,
-        /// Its range, in words.
-        expected: &'static str,
-        /// The number.
-        got: f32,
-    },
-    /// A parameter that entered one batch twice: each would get its own gradient and its own step.
-    #[error("parameter {name} entered the batch twice; ask once, for all ids together")]
-    Twice {
-        /// Its name.
-        name: String,
-    },
-    /// A device that cannot be had.
-    #[error(transparent)]
-    Device(#[from] DeviceError),
-    /// A failure inside the tensor library.
-    #[error(transparent)]
-    Tensor(#[from] candle_core::Error),
-}
+use crate::{DenseKey, DistinctRows, GraphError, Optimizer, ParamStore, RowsKey};
 
 /// Builds the graphs of a model's batches; keeps scratch space from batch to batch.
 ///
@@ -158,8 +106,7 @@ impl Batch<'_> {
     /// A loss that is no scalar.
     pub fn step(self, loss: &Tensor, optimizer: &Optimizer) -> Result<f32, GraphError> {
         if loss.rank() != 0 {
-            let got = format!("{:?}", loss.dims());
-            return Err(GraphError::Shape { what: "loss", expected: "[], a scalar".into(), got });
+            return Err(GraphError::Shape { what: "loss", expected: vec![], got: loss.dims().to_vec() });
         }
         let grads = loss.backward()?;
         for (key, leaf) in &self.rows {
@@ -292,6 +239,6 @@ mod tests {
         let error = batch.rows(users, &[2]).unwrap_err().to_string();
         assert_eq!(error, "parameter users entered the batch twice; ask once, for all ids together");
         let error = batch.step(&leaf, &Optimizer::default()).unwrap_err().to_string();
-        assert_eq!(error, "loss has shape [1, 6], expected [], a scalar");
+        assert_eq!(error, "loss has shape [1, 6], expected []");
     }
 }

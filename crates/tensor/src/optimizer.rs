@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::OptimizerError;
 use crate::kernels::{AdagradStep, AdamConstants, AdamScale};
+use rectify_core::ConfigError;
 
 /// An optimiser with its settings.
 ///
@@ -121,28 +121,27 @@ impl Optimizer {
     ///
     /// # Errors
     /// The first field that is out of its range.
-    pub fn validate(&self) -> Result<(), OptimizerError> {
-        let check = |field, got: f64, ok: bool, expected| {
-            if ok { Ok(()) } else { Err(OptimizerError::Range { field, expected, got }) }
-        };
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let check = |field, got: f64, ok: bool, expected| ConfigError::check(ok, field, expected, got);
         let positive = |field, x: f64| check(field, x, x > 0.0 && x.is_finite(), "a finite number above 0");
-        let decay = |x: f64| check("weight_decay", x, x >= 0.0 && x.is_finite(), "a finite number of at least 0");
+        let decay =
+            |x: f64| check("optimizer.weight_decay", x, x >= 0.0 && x.is_finite(), "a finite number of at least 0");
         let beta = |field, x: f64| check(field, x, (0.0..1.0).contains(&x), "in [0, 1)");
         match *self {
             Self::Sgd(Sgd { learning_rate, weight_decay }) => {
-                positive("learning_rate", learning_rate)?;
+                positive("optimizer.learning_rate", learning_rate)?;
                 decay(weight_decay)
             }
             Self::Adagrad(Adagrad { learning_rate, epsilon, weight_decay }) => {
-                positive("learning_rate", learning_rate)?;
-                positive("epsilon", epsilon)?;
+                positive("optimizer.learning_rate", learning_rate)?;
+                positive("optimizer.epsilon", epsilon)?;
                 decay(weight_decay)
             }
             Self::Adam(Adam { learning_rate, beta1, beta2, epsilon, weight_decay }) => {
-                positive("learning_rate", learning_rate)?;
-                beta("beta1", beta1)?;
-                beta("beta2", beta2)?;
-                positive("epsilon", epsilon)?;
+                positive("optimizer.learning_rate", learning_rate)?;
+                beta("optimizer.beta1", beta1)?;
+                beta("optimizer.beta2", beta2)?;
+                positive("optimizer.epsilon", epsilon)?;
                 decay(weight_decay)
             }
         }

@@ -147,10 +147,7 @@ impl State {
             (Some(sum), None, None) => Self::Adagrad { sum },
             (None, Some(m), Some(v)) => Self::Adam { m, v },
             (None, None, None) => Self::Empty,
-            _ => {
-                let problem = "holds the state of two optimizers, or half of one".to_owned();
-                return Err(artifact.field_error(name, problem).into());
-            }
+            _ => return Err(ParamError::State { name: name.to_owned() }),
         })
     }
 

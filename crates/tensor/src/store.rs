@@ -199,26 +199,23 @@ impl ParamStore {
     /// Replaces everything by what [`save_into`](Self::save_into) wrote: values, optimiser state, step counters.
     ///
     /// # Errors
-    /// [`ParamError::Mismatch`] if the file holds parameters of other names, shapes or update rules, or whatever is wrong
-    /// with the file. The store is unchanged then.
+    /// A [`ParamError`] if the file holds parameters of other names, shapes or update rules, or whatever is wrong with the
+    /// file. The store is unchanged then.
     pub fn load_from(&mut self, artifact: &Artifact) -> Result<(), ParamError> {
         let saved: Vec<Entry> = serde_json::from_str(artifact.text(ENTRIES)?)
             .map_err(|error| artifact.field_error(ENTRIES, error.to_string()))?;
         let own = self.entries();
-        let names = |entries: &[Entry]| entries.iter().map(|e| e.name.clone()).collect::<Vec<_>>().join(", ");
-        let mismatch = |field: String, expected: String, got: String| ParamError::Mismatch { field, expected, got };
+        let names = |entries: &[Entry]| entries.iter().map(|e| e.name.clone()).collect::<Vec<_>>();
         if names(&saved) != names(&own) {
-            return Err(mismatch("list of names".into(), names(&own), names(&saved)));
+            return Err(ParamError::Names { expected: names(&own), got: names(&saved) });
         }
         for (own, saved) in own.iter().zip(&saved) {
-            let name = &own.name;
+            let name = || own.name.clone();
             if own.shape != saved.shape {
-                let (expected, got) = (format!("{:?}", own.shape), format!("{:?}", saved.shape));
-                return Err(mismatch(format!("shape of {name}"), expected, got));
+                return Err(ParamError::Shape { name: name(), expected: own.shape, got: saved.shape });
             }
             if own.update != saved.update {
-                let (expected, got) = (format!("{:?}", own.update), format!("{:?}", saved.update));
-                return Err(mismatch(format!("row update of {name}"), expected, got));
+                return Err(ParamError::Update { name: name(), expected: own.update, got: saved.update });
             }
         }
         let (mut rows, mut dense) = (Vec::new(), Vec::new());

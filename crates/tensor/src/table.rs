@@ -3,28 +3,12 @@
 use rayon::prelude::*;
 use rectify_core::artifact::{Artifact, ArtifactWriter};
 use rectify_core::rng::Seed;
-use serde::{Deserialize, Serialize};
 
 use crate::kernels::{self, AdamScale};
 #[cfg(feature = "cuda")]
 use crate::state::StateMut;
 use crate::state::{State, Steps};
-use crate::{Init, Optimizer, ParamError};
-
-/// What happens to the rows that a batch does not touch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RowUpdate {
-    /// What a dense optimiser does: a row without gradient still moves by its momentum and weight decay.
-    ///
-    /// Done without a pass over the table: a row takes the steps it missed when it is next read ([`RowTable::refresh`]),
-    /// with the bits of a dense pass at every step.
-    #[default]
-    Exact,
-    /// They stay: moments and weight decay act on touched rows only, with the table's step count in the bias correction
-    /// (PyTorch's `SparseAdam`). Cheaper, and another optimiser: say that it was used.
-    Lazy,
-}
+use crate::{Init, Optimizer, ParamError, RowUpdate};
 
 /// A table (n_rows, dim) with its optimiser state.
 ///

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::Violation;
+use crate::{Fault, Violation};
 
 /// A failure to read or write an artifact. Nothing that was on disk before is harmed.
 #[derive(Debug, thiserror::Error)]
@@ -87,4 +87,21 @@ pub enum ArtifactError {
         /// All that is wrong.
         violations: Vec<Violation>,
     },
+}
+
+impl ArtifactError {
+    /// Where it has its cause: an output in the way, or a file that is not what it should be.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Exists { .. } | Self::Io { action: "write", .. } => Fault::Output,
+            Self::Io { .. }
+            | Self::Container { .. }
+            | Self::Kind { .. }
+            | Self::Version { .. }
+            | Self::Checksum { .. }
+            | Self::Field { .. }
+            | Self::Invalid { .. } => Fault::Input,
+        }
+    }
 }

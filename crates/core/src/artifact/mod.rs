@@ -39,6 +39,11 @@ const ALIGNMENT: usize = 64;
 #[cfg(target_endian = "big")]
 compile_error!("artifacts are read in place and hold little-endian numbers");
 
+/// Metadata key of the configuration of the part whose names begin with `prefix`.
+fn config_key(prefix: &str) -> String {
+    if prefix.is_empty() { CONFIG.to_owned() } else { format!("{CONFIG}:{prefix}") }
+}
+
 /// Digest of everything in the header but itself, in a fixed order.
 fn header_digest<'a>(
     metadata: impl Iterator<Item = (&'a String, &'a String)>,

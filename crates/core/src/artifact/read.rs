@@ -8,11 +8,12 @@ use std::sync::Arc;
 use memmap2::Mmap;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::array::Pages;
 use super::{
-    Array, ArtifactError, CHECKSUMS, CONFIG, Element, HEADER, KIND, MAX_HEADER_BYTES, MappedArray, VERSION,
+    Array, ArtifactError, CHECKSUMS, CONFIG, Element, HEADER, KIND, MAX_HEADER_BYTES, MappedArray, VERSION, config_key,
     header_digest,
 };
 use crate::Violation;
@@ -37,6 +38,8 @@ pub struct Artifact {
     version: u32,
     metadata: BTreeMap<String, String>,
     entries: BTreeMap<String, Entry>,
+    /// Of a [`part`](Self::part): what stands before its names in the file.
+    prefix: String,
 }
 
 impl std::fmt::Debug for Artifact {
@@ -56,20 +59,40 @@ impl Artifact {
     /// # Errors
     /// Whatever is wrong with the file, see [`ArtifactError`].
     pub fn open(path: &Path, kind: &str, newest_version: u32) -> Result<Self, ArtifactError> {
-        let artifact = Self::map(path)?;
-        if artifact.kind != kind {
-            return Err(ArtifactError::Kind { path: path.into(), expected: kind.into(), got: artifact.kind });
-        }
-        if artifact.version > newest_version {
-            return Err(ArtifactError::Version {
-                path: path.into(),
-                kind: kind.into(),
-                supported: newest_version,
-                got: artifact.version,
-            });
-        }
+        let artifact = Self::open_deferred(path, kind, newest_version)?;
         artifact.verify_arrays()?;
         Ok(artifact)
+    }
+
+    fn of_kind(self, kind: &str, newest_version: u32) -> Result<Self, ArtifactError> {
+        if self.kind != kind {
+            return Err(ArtifactError::Kind { path: self.path, expected: kind.into(), got: self.kind });
+        }
+        if self.version > newest_version {
+            return Err(ArtifactError::Version {
+                path: self.path,
+                kind: kind.into(),
+                supported: newest_version,
+                got: self.version,
+            });
+        }
+        Ok(self)
+    }
+
+    /// Maps `path` and checks all but the content of the arrays: their sums stay open until [`verify`](Self::verify).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_deferred(path: &Path, kind: &str, newest_version: u32) -> Result<Self, ArtifactError> {
+        Self::map(path)?.of_kind(kind, newest_version)
+    }
+
+    /// Checks every checksum.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Checksum`] naming the array.
+    pub fn verify(&self) -> Result<(), ArtifactError> {
+        self.verify_arrays()
     }
 
     /// Maps and checks an artifact of any kind.
@@ -123,6 +146,7 @@ impl Artifact {
             version: 0,
             metadata,
             entries,
+            prefix: String::new(),
         };
         artifact.verify_header()?;
         artifact.kind = artifact.text(KIND)?.to_owned();
@@ -182,7 +206,69 @@ impl Artifact {
     /// # Errors
     /// [`ArtifactError::Field`] if it is missing or of another form.
     pub fn config<C: DeserializeOwned>(&self) -> Result<C, ArtifactError> {
-        serde_json::from_str(self.text(CONFIG)?).map_err(|error| self.field_error(CONFIG, error.to_string()))
+        self.config_of("")
+    }
+
+    /// The configuration of the part whose names begin with `prefix`.
+    ///
+    /// # Errors
+    /// As [`config`](Self::config).
+    pub fn config_of<C: DeserializeOwned>(&self, prefix: &str) -> Result<C, ArtifactError> {
+        let key = config_key(prefix);
+        serde_json::from_str(self.text(&key)?).map_err(|error| self.field_error(&key, error.to_string()))
+    }
+
+    /// The same file with another metadata value: how an older layout is shown as the newest.
+    #[must_use]
+    pub fn with_text(&self, key: &str, value: &str) -> Self {
+        let mut artifact = self.clone();
+        artifact.metadata.insert(key.to_owned(), value.to_owned());
+        artifact
+    }
+
+    /// The same file with another configuration, likewise.
+    ///
+    /// # Panics
+    /// If `config` has no JSON form: a bug of its type.
+    #[must_use]
+    pub fn with_config(&self, config: &impl Serialize) -> Self {
+        self.with_text(CONFIG, &serde_json::to_string(config).expect("a configuration has a JSON form"))
+    }
+
+    /// The same file with an array under another name, likewise.
+    #[must_use]
+    pub fn with_renamed(&self, from: &str, to: &str) -> Self {
+        let mut artifact = self.clone();
+        if let Some(entry) = artifact.entries.remove(from) {
+            artifact.entries.insert(to.to_owned(), entry);
+        }
+        artifact
+    }
+
+    /// What was written under `prefix`, as if it were a file of its own of that kind and version.
+    ///
+    /// Errors name fields as they stand in the file.
+    #[must_use]
+    pub fn part(&self, prefix: &str, kind: &str, version: u32) -> Self {
+        let mut part = self.clone();
+        part.entries.retain(|name, _| name.starts_with(prefix));
+        part.entries = part.entries.into_iter().map(|(name, entry)| (name[prefix.len()..].to_owned(), entry)).collect();
+        // The whole file's configuration is not the part's; what is the whole's alone stays.
+        part.metadata.remove(CONFIG);
+        let own_config = config_key(prefix);
+        part.metadata = part
+            .metadata
+            .into_iter()
+            .map(|(key, value)| match (key.strip_prefix(&own_config), key.strip_prefix(prefix)) {
+                (Some(inner), _) => (config_key(inner), value),
+                (None, Some(inner)) => (inner.to_owned(), value),
+                (None, None) => (key, value),
+            })
+            .collect();
+        kind.clone_into(&mut part.kind);
+        part.version = version;
+        part.prefix.push_str(prefix);
+        part
     }
 
     /// A metadata value.
@@ -202,6 +288,12 @@ impl Artifact {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.entries.contains_key(name)
+    }
+
+    /// Whether an array of that name exists, with elements of this type.
+    #[must_use]
+    pub fn holds<T: Element>(&self, name: &str) -> bool {
+        self.entries.get(name).is_some_and(|entry| entry.dtype == T::DTYPE)
     }
 
     /// An array and its shape, in place.
@@ -239,13 +331,16 @@ impl Artifact {
         if violations.is_empty() {
             return Ok(());
         }
+        let in_file = |Violation { field, problem }| Violation { field: format!("{}{field}", self.prefix), problem };
+        let violations = violations.into_iter().map(in_file).collect();
         Err(ArtifactError::Invalid { path: self.path.clone(), kind: self.kind.clone(), violations })
     }
 
     /// An error that names a field of this file.
     #[must_use]
     pub fn field_error(&self, field: &str, problem: String) -> ArtifactError {
-        ArtifactError::Field { path: self.path.clone(), field: field.into(), problem }
+        let field = if field.starts_with("rectify.") { field.to_owned() } else { format!("{}{field}", self.prefix) };
+        ArtifactError::Field { path: self.path.clone(), field, problem }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Writing files so that a crash at any moment leaves the old one or the new one.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -10,7 +11,7 @@ use safetensors::tensor::TensorInfo;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{
-    ALIGNMENT, ArtifactError, CHECKSUMS, CONFIG, Element, HEADER, KIND, MAX_HEADER_BYTES, VERSION, header_digest,
+    ALIGNMENT, ArtifactError, CHECKSUMS, Element, HEADER, KIND, MAX_HEADER_BYTES, VERSION, config_key, header_digest,
 };
 
 /// Where safetensors keeps what is no array.
@@ -113,10 +114,10 @@ impl Drop for Temporary {
     }
 }
 
-struct Borrowed<'a> {
+struct Stored<'a> {
     dtype: Dtype,
     shape: Vec<usize>,
-    bytes: &'a [u8],
+    bytes: Cow<'a, [u8]>,
 }
 
 /// Collects what goes into an artifact, then saves it.
@@ -138,7 +139,7 @@ struct Borrowed<'a> {
 /// ```
 pub struct ArtifactWriter<'a> {
     metadata: BTreeMap<String, String>,
-    arrays: BTreeMap<String, Borrowed<'a>>,
+    arrays: BTreeMap<String, Stored<'a>>,
 }
 
 impl<'a> ArtifactWriter<'a> {
@@ -154,8 +155,16 @@ impl<'a> ArtifactWriter<'a> {
     /// # Panics
     /// If `config` has no JSON form (a map whose keys are no strings): a bug of its type.
     pub fn config(&mut self, config: &impl Serialize) -> &mut Self {
+        self.config_of("", config)
+    }
+
+    /// Stores the configuration of the part of the artifact whose names begin with `prefix`.
+    ///
+    /// # Panics
+    /// As [`config`](Self::config).
+    pub fn config_of(&mut self, prefix: &str, config: &impl Serialize) -> &mut Self {
         let json = serde_json::to_string(config).expect("a configuration has a JSON form");
-        self.text(CONFIG, &json)
+        self.text(&config_key(prefix), &json)
     }
 
     /// Stores a metadata value.
@@ -170,8 +179,21 @@ impl<'a> ArtifactWriter<'a> {
     /// If `data.len()` is not the product of `shape`, or the name was used before or is `__metadata__`.
     pub fn array<T: Element>(&mut self, name: &str, shape: &[usize], data: &'a [T]) -> &mut Self {
         assert_eq!(shape.iter().product::<usize>(), data.len(), "shape {shape:?} of array {name}");
+        self.store::<T>(name, shape, Cow::Borrowed(bytemuck::cast_slice(data)))
+    }
+
+    /// As [`array`](Self::array), of values that nobody else keeps.
+    ///
+    /// # Panics
+    /// As [`array`](Self::array).
+    pub fn array_owned<T: Element>(&mut self, name: &str, shape: &[usize], data: &[T]) -> &mut Self {
+        assert_eq!(shape.iter().product::<usize>(), data.len(), "shape {shape:?} of array {name}");
+        self.store::<T>(name, shape, Cow::Owned(bytemuck::cast_slice(data).to_vec()))
+    }
+
+    fn store<T: Element>(&mut self, name: &str, shape: &[usize], bytes: Cow<'a, [u8]>) -> &mut Self {
         assert_ne!(name, METADATA, "the name of an array");
-        let array = Borrowed { dtype: T::DTYPE, shape: shape.to_vec(), bytes: bytemuck::cast_slice(data) };
+        let array = Stored { dtype: T::DTYPE, shape: shape.to_vec(), bytes };
         assert!(self.arrays.insert(name.to_owned(), array).is_none(), "array {name} was given twice");
         self
     }
@@ -185,7 +207,7 @@ impl<'a> ArtifactWriter<'a> {
         let checksums: BTreeMap<&str, String> = self
             .arrays
             .iter()
-            .map(|(name, array)| (name.as_str(), blake3::hash(array.bytes).to_hex().to_string()))
+            .map(|(name, array)| (name.as_str(), blake3::hash(&array.bytes).to_hex().to_string()))
             .collect();
         metadata
             .insert(CHECKSUMS.to_owned(), serde_json::to_string(&checksums).expect("a map of strings has a JSON form"));
@@ -200,7 +222,7 @@ impl<'a> ArtifactWriter<'a> {
             out.write_all(&(header.len() as u64).to_le_bytes())?;
             out.write_all(&header)?;
             for name in self.order() {
-                out.write_all(self.arrays[name].bytes)?;
+                out.write_all(&self.arrays[name].bytes)?;
             }
             Ok(())
         })

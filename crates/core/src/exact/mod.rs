@@ -18,7 +18,7 @@ use self::first_pass::FirstPass;
 use self::scan::ScoreRows;
 use crate::artifact::Array;
 use crate::simd::Level;
-use crate::{ItemFilter, ItemId, QueryError, Retriever, Scorer, TopK, check_batch, check_len};
+use crate::{Catalogue, ItemFilter, ItemId, ItemVectors, QueryError, Retriever, Scorer, TopK, check_batch, check_len};
 
 /// Queries that a kernel takes together.
 const QUERIES: usize = 8;
@@ -98,6 +98,12 @@ impl ExactIndex {
         self.dim
     }
 
+    /// How it was built.
+    #[must_use]
+    pub const fn config(&self) -> &ExactConfig {
+        &self.config
+    }
+
     /// All rows, row-major `[n, dim]`.
     #[must_use]
     pub fn rows(&self) -> &[f32] {
@@ -130,17 +136,32 @@ impl ExactIndex {
     }
 }
 
-impl Scorer for ExactIndex {
-    type Query = [f32];
-
+impl Catalogue for ExactIndex {
     fn n_items(&self) -> usize {
         self.rows.len() / self.dim
     }
+}
+
+impl ItemVectors for ExactIndex {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn item_vector_into(&self, item: ItemId, out: &mut [f32]) -> Result<(), QueryError> {
+        check_len("out", self.dim, out.len())?;
+        let row = self.row(item).ok_or(QueryError::UnknownItem { item, n_items: self.n_items() })?;
+        out.copy_from_slice(row);
+        Ok(())
+    }
+}
+
+impl Scorer for ExactIndex {
+    type Query = [f32];
 
     fn score_into(&self, query: &[f32], items: &[ItemId], out: &mut [f32]) -> Result<(), QueryError> {
         self.check_query(query)?;
         check_len("out", items.len(), out.len())?;
-        let n_items = Scorer::n_items(self);
+        let n_items = self.n_items();
         if let Some(&item) = items.iter().find(|item| item.index() >= n_items) {
             return Err(QueryError::UnknownItem { item, n_items });
         }
@@ -150,7 +171,7 @@ impl Scorer for ExactIndex {
 
     fn score_all_into(&self, query: &[f32], out: &mut [f32]) -> Result<(), QueryError> {
         self.check_query(query)?;
-        check_len("out", Scorer::n_items(self), out.len())?;
+        check_len("out", self.n_items(), out.len())?;
         Level::best().run(ScoreRows { query, row: |i| self.row_at(i), out });
         Ok(())
     }
@@ -159,11 +180,8 @@ impl Scorer for ExactIndex {
 impl Retriever for ExactIndex {
     type Query = [f32];
 
-    fn n_items(&self) -> usize {
-        self.rows.len() / self.dim
-    }
-
     fn top_k(&self, query: &[f32], k: usize, filter: &ItemFilter<'_>, out: &mut TopK) -> Result<(), QueryError> {
+        out.clear();
         self.check_query(query)?;
         self.search(Level::best(), self.pass_for(1, k), &[query], k, &[filter], std::slice::from_mut(out));
         Ok(())
@@ -176,7 +194,7 @@ impl Retriever for ExactIndex {
         filters: &[ItemFilter<'_>],
         out: &mut [TopK],
     ) -> Result<(), QueryError> {
-        check_batch(queries.len(), filters.len(), out.len())?;
+        check_batch(queries.len(), filters.len(), out)?;
         queries.iter().try_for_each(|query| self.check_query(query))?;
         let filters: Vec<&ItemFilter<'_>> = match filters {
             [one] => vec![one; queries.len()],

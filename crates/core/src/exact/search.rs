@@ -4,7 +4,7 @@ use super::first_pass::{Candidates, CodedQuery, FirstPass, Prune};
 use super::scan::{Scan, ScoreRows};
 use super::{ExactIndex, QUERIES};
 use crate::simd::{Level, prefetch};
-use crate::{Hit, ItemFilter, ItemId, Retriever, Selector, TopK};
+use crate::{Catalogue, Hit, ItemFilter, ItemId, Selector, TopK};
 
 /// Rows that are asked for before they are scored, since they are anywhere in memory.
 const AHEAD: usize = 32;
@@ -23,7 +23,7 @@ impl ExactIndex {
 
     /// The first pass, if so many queries for the best `k` are answered sooner with it.
     pub(super) fn pass_for(&self, n_queries: usize, k: usize) -> Option<&FirstPass> {
-        let n = Retriever::n_items(self);
+        let n = self.n_items();
         // A long list leaves little to prune. And to sort out candidates costs a query about as much as some 16,384 · k
         // products in f32 in a large batch (dim 64: up to n = 256 · k), but far fewer in a small one, where f32 waits for
         // memory. Measured at k = 100, dim 32 and 64, n from 400 to 100,000.
@@ -41,7 +41,7 @@ impl ExactIndex {
         filters: &[&ItemFilter<'_>],
         out: &mut [TopK],
     ) {
-        let n = Retriever::n_items(self);
+        let n = self.n_items();
         let k = k.min(n);
         if k == 0 {
             out.iter_mut().for_each(TopK::clear);
@@ -100,7 +100,7 @@ impl ExactIndex {
         k: usize,
         filters: &[&ItemFilter<'_>],
     ) -> Vec<Option<Vec<ItemId>>> {
-        let n = Retriever::n_items(self);
+        let n = self.n_items();
         let mut kept = vec![None; queries.len()];
         let (at, coded): (Vec<usize>, Vec<CodedQuery>) =
             queries.iter().enumerate().filter_map(|(q, query)| Some((q, CodedQuery::new(query)?))).unzip();

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use libloading::Library;
 use tempfile::TempDir;
 
-use crate::{GpuError, Shape, Source};
+use crate::{EmulatorError, GpuError, Shape, Source};
 
 /// What `launch_NAME` is in C.
 type Launch = unsafe extern "C" fn(u32, u32, u32, *mut *mut c_void);
@@ -37,20 +37,21 @@ static RUNNING: Mutex<()> = Mutex::new(());
 impl Emulator {
     pub(crate) fn new() -> Result<Self, GpuError> {
         let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
-        let problem = |message: String| GpuError::Emulator { name: compiler.clone(), message };
-        Command::new(&compiler).arg("--version").output().map_err(|error| problem(error.to_string()))?;
-        let folder = tempfile::tempdir().map_err(|error| problem(error.to_string()))?;
+        let problem = |error: std::io::Error| GpuError::Emulator { name: compiler.clone(), problem: error.into() };
+        Command::new(&compiler).arg("--version").output().map_err(problem)?;
+        let folder = tempfile::tempdir().map_err(problem)?;
         Ok(Self { folder, compiler, libraries: Mutex::default() })
     }
 
     pub(crate) fn entry(&self, source: &'static Source, name: &'static str) -> Result<Entry, GpuError> {
-        let problem = |message: String| GpuError::Emulator { name: format!("{}.cu, {name}", source.name), message };
+        let missing = |error: libloading::Error| GpuError::Emulator {
+            name: format!("{}.cu, {name}", source.name),
+            problem: EmulatorError::Library { message: error.to_string() },
+        };
         let library = self.library(source)?;
         // SAFETY: the symbol is the function of this type that `library` wrote.
         #[expect(unsafe_code, reason = "a symbol's type is what we say it is")]
-        let launch: Launch = unsafe {
-            *library.get::<Launch>(format!("launch_{name}").as_bytes()).map_err(|error| problem(error.to_string()))?
-        };
+        let launch: Launch = unsafe { *library.get::<Launch>(format!("launch_{name}").as_bytes()).map_err(missing)? };
         Ok(Entry { launch, _library: library })
     }
 
@@ -59,7 +60,7 @@ impl Emulator {
         if let Some(library) = libraries.get(source.name) {
             return Ok(Arc::clone(library));
         }
-        let problem = |message: String| GpuError::Emulator { name: format!("{}.cu", source.name), message };
+        let problem = |problem| GpuError::Emulator { name: format!("{}.cu", source.name), problem };
         let mut text = format!("{}\n{}\n", include_str!("shim.hpp"), source.text);
         for kernel in source.kernels {
             let _ = write!(
@@ -70,19 +71,21 @@ impl Emulator {
         }
         let input = self.folder.path().join(format!("{}.cpp", source.name));
         let output = self.folder.path().join(format!("{}.so", source.name));
-        std::fs::write(&input, text).map_err(|error| problem(error.to_string()))?;
+        std::fs::write(&input, text).map_err(|error| problem(error.into()))?;
         let made = Command::new(&self.compiler)
             // A kernel's name may be that of a function of the C library; within the library it is the kernel's.
             .args(["-std=c++17", "-O1", "-ffp-contract=off", "-shared", "-fPIC", "-Wl,-Bsymbolic", "-w", "-o"])
             .args([&output, &input])
             .output()
-            .map_err(|error| problem(error.to_string()))?;
+            .map_err(|error| problem(error.into()))?;
         if !made.status.success() {
-            return Err(problem(String::from_utf8_lossy(&made.stderr).into_owned()));
+            let log = String::from_utf8_lossy(&made.stderr).into_owned();
+            return Err(problem(EmulatorError::Compiler { log }));
         }
         // SAFETY: the library was made here from our own text; it has no constructors.
         #[expect(unsafe_code, reason = "loading a library runs its constructors")]
-        let library = unsafe { Library::new(&output) }.map_err(|error| problem(error.to_string()))?;
+        let library = unsafe { Library::new(&output) }
+            .map_err(|error| problem(EmulatorError::Library { message: error.to_string() }))?;
         let library = Arc::new(library);
         libraries.insert(source.name, Arc::clone(&library));
         Ok(library)

@@ -8,7 +8,8 @@ use super::error::{Problem, ReadError, quoted};
 use super::formats::{blanks, split_colons};
 use super::log::{Interner, plain_number};
 use super::source::{Lines, Source};
-use crate::{Categories, IdMap, Ragged, WordCounts};
+use crate::{Categories, Ragged, WordCounts};
+use rectify_core::IdMap;
 
 /// Formats of files with the categories of items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,8 @@ use super::formats::read_file;
 use super::log::{EventLog, Interner, Part};
 use super::options::{Format, ReadOptions};
 use super::source::Source;
-use crate::{Dataset, Duplicates, FixedSplit, IdMap, IdMaps, Interactions, InteractionsBuilder, Provenance, Step};
+use crate::{Dataset, Duplicates, FixedSplit, IdMaps, Interactions, InteractionsBuilder, Provenance, Step};
+use rectify_core::IdMap;
 
 /// A file of interactions, with the file of its times where they stand apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +150,7 @@ fn renumber<T: Copy>(
         return Ok(IdMap::numbered(order.len()));
     }
     IdMap::from_names(order.iter().map(|&old| names.text(old)))
-        .map_err(|name| format!("id {name:?} is spelled in two encodings; convert the files to UTF-8"))
+        .map_err(|error| format!("id {:?} is spelled in two encodings; convert the files to UTF-8", error.name))
 }
 
 /// Parts without the pairs of earlier parts, all parts together, and the number of pairs dropped.

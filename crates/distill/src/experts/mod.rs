@@ -2,10 +2,12 @@
 
 mod block;
 mod config;
+mod loss;
 mod model;
 mod selection;
 #[cfg(test)]
 mod tests;
 
 pub use config::{ExpertsConfig, Selection};
-pub use model::{Experts, ExpertsWorkspace};
+pub use loss::ExpertsWorkspace;
+pub use model::Experts;

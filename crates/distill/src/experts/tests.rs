@@ -4,7 +4,7 @@ use rectify_core::rng::Seed;
 use rectify_tensor::kernels::Level;
 
 use super::block::{Block, Input, Pairs, Passes, Scratch, Share, backward_body, forward_body, gather_body};
-use super::model::{Workspace, run_all};
+use super::loss::{Workspace, run_all};
 use super::{Experts, ExpertsConfig, ExpertsWorkspace, Selection};
 use crate::math::testing::{assert_close, assert_gradient, narrow, normals};
 use crate::{LossError, gumbel_noise};

@@ -168,10 +168,15 @@ impl<'t> ListGuide<'t> {
         ListShape { n_interesting: lists.n_interesting, n_uninteresting: lists.n_uninteresting }
     }
 
+    /// Epochs before this one; a trainer that counts them from 0 begins with two first ones.
+    const fn epochs_done(&self) -> u32 {
+        self.epoch.saturating_sub(1)
+    }
+
     /// Items of each list that this epoch's loss looks at: RD estimates ranks only after its warm-up.
     fn asked(&self) -> usize {
         if let ListLoss::RankingDistillation(w) = &self.term.loss
-            && self.epoch.saturating_sub(1) < w.warm_up_epochs
+            && self.epochs_done() < w.warm_up_epochs
         {
             return w.n_top;
         }
@@ -241,7 +246,7 @@ impl Guide for ListGuide<'_> {
         grads: &mut [f32],
     ) -> Result<f64, BoxError> {
         let weight = self.term.weight as f32 * scale;
-        let shape = self.shape();
+        let (shape, done) = (self.shape(), self.epochs_done());
         let loss = match &self.term.loss {
             ListLoss::RelaxedRanking(_) => relaxed_ranking(scores, shape, weight, grads)?,
             ListLoss::RelaxedRankingOfPredictions(_) => relaxed_ranking_of_predictions(scores, shape, weight, grads)?,
@@ -262,7 +267,7 @@ impl Guide for ListGuide<'_> {
                 let (n, n_items) = (self.tops.len(), self.sampler.rankings().n_items());
                 self.batch_targets.resize(n, 0.0);
                 let weights = &mut self.batch_targets[..n];
-                config.weights_into(self.epoch - 1, &self.tops, &self.estimates, n_items, weights)?;
+                config.weights_into(done, &self.tops, &self.estimates, n_items, weights)?;
                 let mut d_tops = vec![0.0; n];
                 let loss = ranking_distillation(&self.tops, weights, weight, &mut d_tops)?;
                 grads.fill(0.0);

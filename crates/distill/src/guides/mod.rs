@@ -14,7 +14,7 @@ pub use lists::{Collaborative, ListGuide, ListLoss, ListTerm};
 use crate::{ConfigError, LossError, SampleError};
 
 /// What a student learns from its teacher, beside its own loss:
-/// `L = L_base + λ_DE · L_DE + λ_lists · L_lists` (DE-RRD, Eq. 10). Both parts are optional.
+/// `L = L_base + λ_DE · L_DE + λ_lists · L_lists` (DE-RRD, Eq. 11). Both parts are optional.
 ///
 /// | method | `experts` | `lists` |
 /// |---|---|---|

@@ -1,8 +1,8 @@
-//! What training was like, epoch by epoch.
+//! What training was like, epoch by epoch, and what quality costs.
 
+use super::names::models;
 use super::plot::{Plot, Scale, Series, Style};
-use super::view::{models, name};
-use crate::record::{Record, Run};
+use crate::record::{Record, Run, name};
 
 /// A series for each model of the first seed that has more than one point.
 fn by_epoch(records: &[&Record], runs: &[&Run], points: impl Fn(&Run) -> Vec<(f64, f64)>) -> Vec<Series> {
@@ -46,6 +46,45 @@ pub(super) fn losses(records: &[&Record], runs: &[&Run]) -> Option<Plot> {
         y_label: "training loss, share of the first epoch's".into(),
         x_scale: Scale::Linear,
         style: Style::Line,
+        series,
+    })
+}
+
+/// What quality costs.
+#[derive(Clone, Copy)]
+pub(super) enum Cost {
+    /// Time of a list.
+    Latency,
+    /// What a search reads of an item.
+    ItemBytes,
+}
+
+/// The first metric against a cost, with the front of what no other model beats in both; nothing for fewer than two models.
+pub(super) fn cost(records: &[&Record], runs: &[&Run], cost: Cost) -> Option<Plot> {
+    let metric = &records.first()?.metric;
+    let series: Vec<Series> = models(records)
+        .into_iter()
+        .enumerate()
+        .filter_map(|(colour, (model, variant))| {
+            let record = records.iter().find(|r| r.model == model && r.variant == variant && &r.metric == metric)?;
+            let run = runs.iter().find(|r| r.model == model && r.variant == variant)?;
+            let x = match cost {
+                Cost::Latency => run.query_us,
+                Cost::ItemBytes => run.item_bytes? as f64 / run.n_items? as f64,
+            };
+            (x > 0.0).then(|| Series { name: name(model, variant), colour, points: vec![(x, record.value)] })
+        })
+        .collect();
+    let (title, x_label) = match cost {
+        Cost::Latency => ("Quality against latency", "µs a query, one thread"),
+        Cost::ItemBytes => ("Quality against size", "bytes an item"),
+    };
+    (series.len() > 1).then(|| Plot {
+        title: title.into(),
+        x_label: x_label.into(),
+        y_label: metric.clone(),
+        x_scale: Scale::Log,
+        style: Style::Pareto,
         series,
     })
 }

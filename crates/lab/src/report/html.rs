@@ -1,13 +1,15 @@
 //! report.html: one file, no script, nothing loaded from elsewhere.
 
+use anyhow::Result;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::plot;
-use super::view::{Section, Table};
+use super::table::Table;
+use super::view::Section;
 
 /// The whole page.
-pub(crate) fn render(sections: &[Section], notes: &[String], command: &str) -> String {
-    html! {
+pub(super) fn render(sections: &[Section], notes: &[String], command: &str) -> Result<String> {
+    let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -21,18 +23,21 @@ pub(crate) fn render(sections: &[Section], notes: &[String], command: &str) -> S
                     h1 { "Results" }
                     p.lead {
                         "Made by " code { (command) } ". Times were taken on a machine that other work may share; "
-                        "processor time is the one to compare."
+                        "CPU time is the one to compare."
                     }
                     @if sections.len() > 1 {
                         nav aria-label="Sections" { ul {
                             @for (i, section) in sections.iter().enumerate() {
-                                li { a href=(format!("#s{i}")) { (section.title) } }
+                                // Its other protocols follow it.
+                                @if i == 0 || sections[i - 1].title != section.title {
+                                    li { a href=(format!("#s{i}")) { (section.title) } }
+                                }
                             }
                         } }
                     }
                 }
                 main {
-                    @for (i, section) in sections.iter().enumerate() { (render_section(section, i)) }
+                    @for (i, section) in sections.iter().enumerate() { (render_section(section, i)?) }
                     @if !notes.is_empty() {
                         h2 { "Left out" }
                         ul { @for note in notes { li { (note) } } }
@@ -40,30 +45,24 @@ pub(crate) fn render(sections: &[Section], notes: &[String], command: &str) -> S
                 }
             }
         }
-    }
-    .into_string()
+    };
+    Ok(page.into_string())
 }
 
-fn render_section(section: &Section, number: usize) -> Markup {
-    html! {
+fn render_section(section: &Section, number: usize) -> Result<Markup> {
+    Ok(html! {
         section id=(format!("s{number}")) {
             h2 { (section.title) }
-            dl.facts { @for (name, value) in &section.facts { dt { (name) } dd { (value) } } }
-            @for table in &section.tables { (render_table(table)) }
-            @if !section.claims.is_empty() {
-                h3 { "Claims" }
-                ul.claims { @for claim in &section.claims {
-                    li {
-                        span.verdict.holds[claim.holds].fails[!claim.holds] { (if claim.holds { "holds" } else { "fails" }) }
-                        span { (claim.text) small { (claim.numbers()) } }
-                    }
-                } }
+            dl.facts {
+                dt { "protocol" } dd { (section.protocol) }
+                @for (name, value) in &section.facts { dt { (name) } dd { (value) } }
             }
+            @for table in &section.tables { (render_table(table)) }
             @if !section.plots.is_empty() {
-                div.plots { @for plot in &section.plots { (plot::render(plot)) } }
+                div.plots { @for plot in &section.plots { (plot::render(plot)?) } }
             }
         }
-    }
+    })
 }
 
 fn render_table(table: &Table) -> Markup {
@@ -80,8 +79,10 @@ fn render_table(table: &Table) -> Markup {
                         @if column == 0 {
                             th scope="row" { (cell.text) }
                         } @else {
-                            td .n[column >= table.n_text] .wrap[column < table.n_text] {
-                                @if cell.best { b { (cell.text) } } @else { (cell.text) }
+                            td .n[column >= table.n_text] .wrap[column < table.n_text && cell.verdict.is_none()] {
+                                @if let Some(verdict) = cell.verdict {
+                                    span class=(format!("verdict {}", verdict.name())) { (cell.text) }
+                                } @else if cell.best { b { (cell.text) } } @else { (cell.text) }
                                 @if let Some(small) = &cell.small { small { (small) } }
                             }
                         }
@@ -94,11 +95,12 @@ fn render_table(table: &Table) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::{tests::sample, view};
+    use crate::record::sample::sample;
+    use crate::report::view;
 
     #[test]
     fn the_page_loads_nothing_escapes_text_and_shows_every_part() {
-        let page = super::render(&view::sections(&sample()), &["note".into()], "cargo xtask reproduce");
+        let page = super::render(&view::sections(&sample()), &["note".into()], "cargo xtask reproduce").unwrap();
         for outside in ["http:", "https:", "<script", "@import", "url("] {
             assert!(!page.contains(outside), "{outside}");
         }

@@ -2,26 +2,27 @@
 
 use std::fmt::Write;
 
-use super::view::{Section, Table, column_widths};
+use super::table::{Cell, Table, column_widths};
+use super::view::Section;
+use crate::record::Verdict;
 
-/// The whole report.
-pub(crate) fn render(sections: &[Section], notes: &[String], command: &str) -> String {
-    let mut out =
-        format!("# Results\n\nMade by `{command}`. Times were taken on a machine that other work may share.\n");
+/// The whole report: tables first, how they were made last.
+pub(super) fn render(sections: &[Section], notes: &[String], command: &str) -> String {
+    let mut titles: Vec<&str> = sections.iter().map(|section| section.title.as_str()).collect();
+    titles.dedup();
+    let mut out = String::new();
+    let _ = match titles[..] {
+        [one] => writeln!(out, "# {one}"),
+        _ => writeln!(out, "# Results"),
+    };
     for section in sections {
-        let _ = write!(out, "\n## {}\n\n", section.title);
-        for (name, value) in &section.facts {
-            let _ = writeln!(out, "- {name}: {value}");
-        }
+        let _ = match (titles.len(), sections.len()) {
+            (1, 1) => writeln!(out, "\nProtocol: {}.", section.protocol),
+            (1, _) => writeln!(out, "\n## {}", section.protocol),
+            _ => writeln!(out, "\n## {}: {}", section.title, section.protocol),
+        };
         for table in &section.tables {
             let _ = write!(out, "\n### {}\n\n{}", table.caption, render_table(table));
-        }
-        if !section.claims.is_empty() {
-            out.push_str("\n### Claims\n\n");
-            for claim in &section.claims {
-                let verdict = if claim.holds { "holds" } else { "**fails**" };
-                let _ = writeln!(out, "- {verdict}: {} ({})", claim.text, claim.numbers());
-            }
         }
     }
     if !notes.is_empty() {
@@ -30,15 +31,23 @@ pub(crate) fn render(sections: &[Section], notes: &[String], command: &str) -> S
             let _ = writeln!(out, "- {note}");
         }
     }
+    out.push_str("\n## How it was made\n\n");
+    let _ = writeln!(out, "- command: `{command}`");
+    let mut facts: Vec<(&str, &str)> = Vec::new();
+    for (name, value) in sections.iter().flat_map(|section| &section.facts) {
+        if !facts.contains(&(*name, value.as_str())) {
+            facts.push((name, value));
+            let _ = writeln!(out, "- {name}: {value}");
+        }
+    }
+    out.push_str("- times: of a machine that other work may share, so CPU time is the one to compare\n");
     out
 }
 
 /// A table with aligned columns.
 fn render_table(table: &Table) -> String {
     let cells: Vec<Vec<String>> = std::iter::once(table.header.iter().map(|h| escape(h)).collect())
-        .chain(table.rows.iter().map(|row| {
-            row.iter().map(|c| if c.best { format!("**{}**", escape(&c.text)) } else { escape(&c.text) }).collect()
-        }))
+        .chain(table.rows.iter().map(|row| row.iter().map(render_cell).collect()))
         .collect();
     let widths = column_widths(&cells);
     let mut out = String::new();
@@ -60,6 +69,21 @@ fn render_table(table: &Table) -> String {
     out
 }
 
+fn render_cell(cell: &Cell) -> String {
+    let text = escape(&cell.text);
+    match cell.verdict {
+        Some(Verdict::Level) => format!("*{text}*"),
+        Some(Verdict::Fails) => format!("**{text}**"),
+        Some(Verdict::Holds) | None => {
+            if cell.best {
+                format!("**{text}**")
+            } else {
+                text
+            }
+        }
+    }
+}
+
 fn escape(text: &str) -> String {
     text.replace('|', "\\|")
 }
@@ -67,7 +91,8 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{tests::sample, view};
+    use crate::record::sample::sample;
+    use crate::report::view;
 
     #[test]
     fn every_row_of_a_table_has_the_width_of_its_header() {
@@ -82,7 +107,15 @@ mod tests {
             }
         }
         assert!(text.contains("| light-gcn "), "{text}");
-        assert!(text.contains("- holds: LightGCN"), "{text}");
+        assert!(text.contains("| LightGCN <beats> MF & PopRank | holds "), "{text}");
+        let place = |part: &str| text.find(part).unwrap();
+        let order = [
+            place("Against published values"),
+            place("### Claims"),
+            place("### Quality and cost"),
+            place("- command: `cargo xtask"),
+        ];
+        assert!(order.is_sorted(), "{order:?} in {text}");
     }
 
     #[test]

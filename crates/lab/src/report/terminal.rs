@@ -2,25 +2,20 @@
 
 use std::fmt::Write;
 
-use super::view::{Section, Table, column_widths};
+use super::table::{Table, column_widths};
+use super::view::Section;
 
 /// All sections as plain text.
-pub(crate) fn render(sections: &[Section], notes: &[String]) -> String {
+pub(super) fn render(sections: &[Section], notes: &[String]) -> String {
     let mut out = String::new();
     for section in sections {
         let _ = writeln!(out, "\n{}\n{}", section.title, "─".repeat(section.title.chars().count()));
+        let _ = writeln!(out, "  protocol  {}", section.protocol);
         for (name, value) in &section.facts {
             let _ = writeln!(out, "  {name:<9} {value}");
         }
         for table in &section.tables {
             let _ = writeln!(out, "\n  {}\n{}", table.caption, grid(table));
-        }
-        if !section.claims.is_empty() {
-            let _ = writeln!(out, "\n  Claims");
-            for claim in &section.claims {
-                let verdict = if claim.holds { "holds" } else { "fails" };
-                let _ = writeln!(out, "    {verdict}  {} ({})", claim.text, claim.numbers());
-            }
         }
     }
     for note in notes {
@@ -51,12 +46,22 @@ fn grid(table: &Table) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::{tests::sample, view};
+    use crate::record::sample::sample;
+    use crate::report::view;
 
     #[test]
     fn paper_ours_difference_and_claims_are_shown() {
         let text = super::render(&view::sections(&sample()), &["n".into()]);
-        for part in ["paper", "ours", "difference", "0.1824", "holds", "*0.1806", "note: n"] {
+        for part in [
+            "paper",
+            "ours",
+            "difference",
+            "0.1824",
+            "LightGCN <beats> MF & PopRank  holds",
+            "Claims: holds 1 / level 0 / fails 0",
+            "*0.1806",
+            "note: n",
+        ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
     }

@@ -13,6 +13,7 @@ mod losses;
 mod pairs;
 mod places;
 mod rows;
+mod rule;
 mod sparse;
 mod steps;
 mod store;
@@ -21,8 +22,8 @@ pub use losses::{DeviceLabelled, DevicePairs};
 pub use pairs::{PairWidths, Side};
 pub use places::{Groups, Places};
 pub use rows::Slots;
+pub use rule::Rule;
 pub use sparse::DeviceCsr;
-pub use steps::Rule;
 pub use store::DeviceParam;
 
 use std::sync::Arc;

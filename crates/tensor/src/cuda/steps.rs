@@ -2,44 +2,14 @@
 
 use rectify_cuda::{Args, Shape, Source};
 
-use super::{Buffer, DeviceParam, GpuError, GpuOps, check_matrix};
-use crate::{Adagrad, Adam, Optimizer, OptimizerError, RowUpdate, Sgd};
+use super::{Buffer, DeviceParam, GpuError, GpuOps, Rule, check_matrix};
+use crate::RowUpdate;
 
 pub(super) static SOURCE: Source = Source {
     name: "steps",
     text: include_str!("../../kernels/steps.cu"),
     kernels: &["adam_dense", "adam_rows", "adam_table", "sgd_dense", "sgd_rows", "sgd_table"],
 };
-
-/// The rules that a device knows: an [`Optimizer`] without [`Adagrad`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Rule {
-    /// Gradient descent.
-    Sgd(Sgd),
-    /// Adam.
-    Adam(Adam),
-}
-
-impl TryFrom<Optimizer> for Rule {
-    type Error = OptimizerError;
-
-    fn try_from(optimizer: Optimizer) -> Result<Self, OptimizerError> {
-        match optimizer {
-            Optimizer::Sgd(sgd) => Ok(Self::Sgd(sgd)),
-            Optimizer::Adam(adam) => Ok(Self::Adam(adam)),
-            Optimizer::Adagrad(Adagrad { .. }) => Err(OptimizerError::NotOnDevice { rule: "adagrad" }),
-        }
-    }
-}
-
-impl From<Rule> for Optimizer {
-    fn from(rule: Rule) -> Self {
-        match rule {
-            Rule::Sgd(sgd) => Self::Sgd(sgd),
-            Rule::Adam(adam) => Self::Adam(adam),
-        }
-    }
-}
 
 /// Where a step's gradients belong, as the names of kernels have it, with the kernel's first parameters.
 #[derive(Clone, Copy)]

@@ -17,6 +17,8 @@ mod lists;
 mod loss;
 mod narrow;
 mod panels;
+mod replay;
+mod rules;
 mod softmax;
 mod spd;
 mod spmm;
@@ -35,12 +37,11 @@ pub use linear::{
 pub use lists::{list_dots, list_dots_backward};
 pub use loss::{bce_with_logits, hinge, logistic};
 pub use panels::{small_product, small_product_turned};
+pub(crate) use rules::{AdagradStep, AdamConstants, AdamScale};
 pub use softmax::{softmax_cross_entropy, softmax_rows, suffix_log_sum_exp, suffix_log_sum_exp_backward};
 pub use spd::{cholesky_solve, gram_add, padded};
 pub(crate) use spmm::{Edges, spmm_range, spmm_rows, spmm_scatter};
-pub(crate) use update::{
-    AdagradStep, AdamConstants, AdamScale, adagrad_dense, adagrad_rows, adam_dense, adam_rows, sgd_dense, sgd_rows,
-};
+pub(crate) use update::{adagrad_dense, adagrad_rows, adam_dense, adam_rows, sgd_dense, sgd_rows};
 pub use vector::{add_assign, axpy, dot, dots, gather_rows, scale, scatter_add_rows, squared_norm};
 
 /// What another crate's kernels are made of; for its kernel modules only.

@@ -1,7 +1,8 @@
 //! The replay of Adam's steps on rows that are no multiple of a register wide.
 
 use super::prefetch;
-use super::update::{AdamConstants, AdamScale, LANES, adam_replay_abreast};
+use super::replay::{LANES, adam_replay_abreast};
+use super::rules::{AdamConstants, AdamScale};
 
 /// Stretches of lanes that several narrow rows are packed into.
 pub(super) const NARROW: usize = 5;

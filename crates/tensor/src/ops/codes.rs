@@ -64,7 +64,7 @@ pub fn select_codes(
     let ((n, _), (n_codewords, dim)) = (matrix("similarity", similarity)?, matrix("codebook", codebook)?);
     expect_shape("similarity", similarity, &[n, n_codewords])?;
     if n_codewords == 0 {
-        return Err(GraphError::Shape { what: "codebook", expected: "a codeword at least".into(), got: "none".into() });
+        return Err(GraphError::Empty { what: "codebook", of: "codewords" });
     }
     check_temperature(temperature)?;
     let op = SelectCodes { sizes: (n_codewords, dim), temperature, codes: Mutex::new(Vec::new()) };

@@ -96,12 +96,11 @@ pub fn gather_dot(
 ) -> std::result::Result<Tensor, GraphError> {
     let ((n, dim), (m, right_dim)) = (matrix("left", left)?, matrix("right", right)?);
     if dim != right_dim {
-        let (expected, got) = (format!("width {dim}"), format!("width {right_dim}"));
-        return Err(GraphError::Shape { what: "right", expected, got });
+        return Err(GraphError::Count { what: "right", of: "columns", expected: dim, got: right_dim });
     }
     if left_ids.len() != right_ids.len() {
-        let (expected, got) = (format!("{} ids", left_ids.len()), format!("{} ids", right_ids.len()));
-        return Err(GraphError::Shape { what: "right ids", expected, got });
+        let (expected, got) = (left_ids.len(), right_ids.len());
+        return Err(GraphError::Count { what: "right", of: "ids", expected, got });
     }
     expect_rows("left ids", left_ids, n)?;
     expect_rows("right ids", right_ids, m)?;
@@ -143,7 +142,7 @@ mod tests {
         let error = gather(&a, &[1, 4]).unwrap_err().to_string();
         assert_eq!(error, "ids: at position 1 found row 4, expected less than 4");
         let error = gather_dot(&a, &[0], &b, &[0]).unwrap_err().to_string();
-        assert_eq!(error, "right has shape width 5, expected width 3");
+        assert_eq!(error, "right has 5 columns, expected 3");
         assert!(gather_dot(&a, &[0], &a, &[0, 1]).is_err());
         assert!(gather(&a.flatten_all().unwrap(), &[0]).is_err());
     }

@@ -91,7 +91,7 @@ pub fn linear_bias_act(
     expect_shape("x", x, &[rows, n_in])?;
     expect_shape("bias", bias, &[1, n_out])?;
     if n_out == 0 {
-        return Err(GraphError::Shape { what: "weight", expected: "an output at least".into(), got: "none".into() });
+        return Err(GraphError::Empty { what: "weight", of: "outputs" });
     }
     let op = Linear { activation, n_in, n_out };
     Ok(x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)?)
@@ -136,7 +136,7 @@ pub fn bias_act(x: &Tensor, bias: &Tensor, activation: Activation) -> std::resul
     let (_, n_out) = matrix("x", x)?;
     expect_shape("bias", bias, &[1, n_out])?;
     if n_out == 0 {
-        return Err(GraphError::Shape { what: "x", expected: "an output at least".into(), got: "none".into() });
+        return Err(GraphError::Empty { what: "x", of: "outputs" });
     }
     Ok(x.contiguous()?.apply_op2(&bias.contiguous()?, BiasAct { activation, n_out })?)
 }

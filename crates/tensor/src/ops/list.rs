@@ -21,8 +21,8 @@ pub fn softmax_cross_entropy(
 ) -> std::result::Result<Tensor, GraphError> {
     let (_, width) = matrix("student", student)?;
     if teacher.len() != student.elem_count() {
-        let (expected, got) = (format!("{} numbers", student.elem_count()), format!("{} numbers", teacher.len()));
-        return Err(GraphError::Shape { what: "teacher", expected, got });
+        let (expected, got) = (student.elem_count(), teacher.len());
+        return Err(GraphError::Count { what: "teacher", of: "numbers", expected, got });
     }
     check_temperature(temperature)?;
     let teacher = teacher.to_vec();
@@ -81,8 +81,7 @@ impl CustomOp2 for SuffixLogSumExp {
 pub fn suffix_log_sum_exp(a: &Tensor, b: &Tensor) -> std::result::Result<Tensor, GraphError> {
     let ((rows, k), (b_rows, l)) = (matrix("a", a)?, matrix("b", b)?);
     if rows != b_rows {
-        let (expected, got) = (format!("{rows} rows"), format!("{b_rows} rows"));
-        return Err(GraphError::Shape { what: "b", expected, got });
+        return Err(GraphError::Count { what: "b", of: "rows", expected: rows, got: b_rows });
     }
     Ok(a.contiguous()?.apply_op2(&b.contiguous()?, SuffixLogSumExp { sizes: (k, l) })?)
 }

@@ -59,8 +59,8 @@ pub fn bpr(positive: &Tensor, negative: &Tensor) -> std::result::Result<Tensor, 
 /// Another number of targets, a target outside `[0, 1]`, or logits that are not f32.
 pub fn bce_with_logits(logits: &Tensor, targets: &[f32]) -> std::result::Result<Tensor, GraphError> {
     if logits.elem_count() != targets.len() {
-        let (expected, got) = (format!("{} numbers", logits.elem_count()), format!("{} numbers", targets.len()));
-        return Err(GraphError::Shape { what: "targets", expected, got });
+        let (expected, got) = (logits.elem_count(), targets.len());
+        return Err(GraphError::Count { what: "targets", of: "numbers", expected, got });
     }
     if let Some(position) = targets.iter().position(|t| !(0.0..=1.0).contains(t)) {
         return Err(GraphError::Number { what: "targets", position, expected: "in [0, 1]", got: targets[position] });

@@ -43,7 +43,7 @@ pub fn to_vec(tensor: &Tensor) -> std::result::Result<Vec<f32>, GraphError> {
 pub(super) fn matrix(what: &'static str, tensor: &Tensor) -> std::result::Result<(usize, usize), GraphError> {
     match tensor.dims() {
         [rows, columns] => Ok((*rows, *columns)),
-        dims => Err(GraphError::Shape { what, expected: "two dimensions".into(), got: format!("{dims:?}") }),
+        dims => Err(GraphError::NoMatrix { what, got: dims.to_vec() }),
     }
 }
 
@@ -56,7 +56,7 @@ pub(super) fn expect_shape(
     if tensor.dims() == expected {
         return Ok(());
     }
-    Err(GraphError::Shape { what, expected: format!("{expected:?}"), got: format!("{:?}", tensor.dims()) })
+    Err(GraphError::Shape { what, expected: expected.to_vec(), got: tensor.dims().to_vec() })
 }
 
 /// Checks that ids are below the number of rows.

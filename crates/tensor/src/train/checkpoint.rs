@@ -2,8 +2,7 @@
 
 use rectify_core::artifact::{Artifact, ArtifactWriter, Overwrite};
 
-use super::TrainError;
-use super::fit::{Checkpoint, EpochRecord};
+use super::{Checkpoint, EpochRecord, TrainError};
 use crate::{ParamStore, Snapshot};
 
 const KIND: &str = "checkpoint";

@@ -1,8 +1,11 @@
 //! Why training cannot go on.
 
+use rectify_core::ConfigError;
 use rectify_core::artifact::ArtifactError;
 
-use crate::{GraphError, OptimizerError, ParamError};
+#[cfg(feature = "graph")]
+use crate::GraphError;
+use crate::ParamError;
 
 /// A failure of training.
 #[derive(Debug, thiserror::Error)]
@@ -25,18 +28,8 @@ pub enum TrainError {
         metric: f64,
     },
     /// A setting out of its range.
-    #[error("{field} is {got}, expected {expected}")]
-    Config {
-        /// The field.
-        field: &'static str,
-        /// Its range, in words.
-        expected: &'static str,
-        /// What was given.
-        got: String,
-    },
-    /// A setting of the optimiser.
     #[error(transparent)]
-    Optimizer(#[from] OptimizerError),
+    Config(#[from] ConfigError),
     /// A checkpoint of a run with other data, model or settings.
     #[error(
         "the checkpoint belongs to another run: {got}, expected {expected}; remove it to start anew, or restore the settings"
@@ -54,6 +47,7 @@ pub enum TrainError {
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
     /// A failure while a graph was built or walked.
+    #[cfg(feature = "graph")]
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// A failure of the model or of its validation.

@@ -1,18 +1,25 @@
 //! The training loop: epochs, validation, early stopping, checkpoints, resume.
 //!
-//! A model implements [`Step`]; [`fit`] does the rest. What is seen on the way goes to an [`Observer`]; progress bars and
-//! logs are made of it by binaries. A [`Guide`] adds an objective of its own to a model's.
+//! A model implements [`Step`]; [`fit`] does the rest. What a caller decides of a training is a [`TrainRun`]. What is seen on the
+//! way goes to an [`Observer`]; progress bars and logs are made of it by binaries. A [`Guide`] adds an objective of its own to a
+//! model's.
 
 mod checkpoint;
+mod config;
 mod error;
 mod fit;
 mod guide;
 mod observer;
+mod report;
+mod run;
 
+pub use config::{Checkpoint, FitConfig};
 pub use error::TrainError;
-pub use fit::{Checkpoint, EpochRecord, FitConfig, FitReport, StopReason, fit};
+pub use fit::fit;
 pub use guide::{BoxError, Entities, Guide, Guides, Lists, Student};
 pub use observer::{Event, Observer, Silent};
+pub use report::{EpochRecord, FitReport, StopReason};
+pub use run::{TrainRun, Validate};
 
 use crate::ParamStore;
 

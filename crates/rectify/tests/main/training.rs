@@ -1,0 +1,67 @@
+//! A recommender in a line, and a small one in another.
+
+use rectify::train::{Candidate, distil};
+use rectify::{Goal, Overwrite, Recommender, train};
+use rectify_core::rng::Seed;
+use rectify_data::{Dataset, SyntheticConfig};
+
+fn data() -> Dataset {
+    SyntheticConfig::tiny().generate("tiny", Seed(3)).unwrap()
+}
+
+#[test]
+fn the_best_of_the_candidates_is_served_with_what_was_measured() {
+    let data = data();
+    let model = train(&data, &Goal::default()).unwrap();
+    assert_ne!(model.kind().name, "pop-rank", "there is something to learn here");
+    let provenance = model.provenance();
+    let facts = provenance.data.as_ref().unwrap();
+    assert_eq!(facts.n_interactions, data.interactions.n_interactions() as u64);
+    let parts: Vec<&str> = provenance.measured.iter().map(|one| one.part.as_str()).collect();
+    assert_eq!(parts, ["validation", "test"]);
+    assert!(provenance.measured[1].ci95.is_some_and(|[low, high]| low < provenance.measured[1].value && high > low));
+
+    let user = data.ids.users.name(0).unwrap();
+    let list = model.recommend(&user, 10).unwrap();
+    let has = data.interactions.items_of(rectify_core::UserId(0));
+    assert!(list.iter().all(|one| !has.contains(&rectify_core::ItemId(data.ids.items.find(&one.item).unwrap()))));
+}
+
+#[test]
+fn a_recommender_becomes_a_small_one_that_keeps_most_of_its_lists() {
+    let data = data();
+    let goal = Goal {
+        candidates: vec![Candidate {
+            kind: "ials".into(),
+            settings: vec![serde_json::from_str(r#"{"embedding_dim": 16}"#).unwrap()],
+            most_items: None,
+        }],
+        ..Goal::default()
+    };
+    let teacher = train(&data, &goal).unwrap();
+    let settings = serde_json::from_str(r#"{"n_codebooks": 4, "n_codewords": 16}"#).unwrap();
+    let small = distil(&teacher, &data, "rvq", &settings, &goal).unwrap();
+    assert!(small.model().item_bytes() < teacher.model().item_bytes());
+    let kept = small.provenance().measured.iter().find(|one| one.metric.starts_with("overlap@20")).unwrap();
+    assert!(kept.value > 0.4, "usually .6 or more, a random list has .2: {}", kept.value);
+    assert_eq!(small.provenance().teacher.as_ref().unwrap().model, "ials");
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("small.rectify");
+    small.save(&path, Overwrite::Refuse).unwrap();
+    let user = data.ids.users.name(1).unwrap();
+    assert_eq!(Recommender::open(&path).unwrap().recommend(&user, 5).unwrap(), small.recommend(&user, 5).unwrap());
+}
+
+#[test]
+fn one_seed_gives_the_same_file_whatever_the_number_of_threads() {
+    let data = data();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let path = folder.path().join(format!("{threads}"));
+        pool.install(|| train(&data, &Goal::default()).unwrap().save(&path, Overwrite::Refuse).unwrap());
+        std::fs::read(path).unwrap()
+    };
+    assert!(file(1) == file(2));
+}

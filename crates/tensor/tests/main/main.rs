@@ -1,0 +1,7 @@
+//! The crate as its users see it: optimisers against PyTorch, the training loop, every operation of a device against the
+//! processor's.
+
+mod cuda;
+mod torch_optimizers;
+mod train;
+mod trainers;
