@@ -23,7 +23,7 @@ pub(crate) fn compiler() -> Result<String, String> {
     })
 }
 
-/// The C++ compiler that runs kernels on the processor, in tests.
+/// The C++ compiler that runs kernels on the CPU, in tests.
 pub(crate) fn emulator() -> Result<String, String> {
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
     let output = Command::new(&compiler).arg("--version").output().ok().filter(|output| output.status.success());

@@ -20,7 +20,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         "C compiler",
         linker.as_deref().unwrap_or("not found: mimalloc needs one (apt install gcc, xcode-select --install)"),
     );
-    line("processor", &processor());
+    line("CPU", &cpu());
     line("SIMD", &simd());
     line("threads", &std::thread::available_parallelism().map_or_else(|e| e.to_string(), |n| n.to_string()));
     line("memory", &memory());
@@ -50,7 +50,7 @@ fn proc_field(path: &str, key: &str) -> Option<String> {
     })
 }
 
-fn processor() -> String {
+fn cpu() -> String {
     proc_field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }
 

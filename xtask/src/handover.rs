@@ -40,7 +40,7 @@ impl Binary {
 /// What a program is built with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Features {
-    /// Everything that runs on the processor, tensors included.
+    /// Everything that runs on the CPU, tensors included.
     Train,
     /// Training and search on a GPU, too.
     Cuda,

@@ -50,7 +50,7 @@ enum Verb {
     },
     /// Proves the arrows between crates and the other invariants of docs/ARCHITECTURE.md
     Layers,
-    /// Says what this machine has: toolchain, processor, memory, CUDA, data sets, candle backend, Python peers
+    /// Says what this machine has: toolchain, CPU, memory, CUDA, data sets, candle backend, Python peers
     Doctor,
 }
 

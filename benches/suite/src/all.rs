@@ -1,7 +1,7 @@
 //! `bench all`: every ratio we promise, against the peers themselves, in the same minutes.
 //!
 //! A round is one measurement of ours and one run of the peer's script (`benches/peers/*.py`), so that a busy moment of the
-//! machine hits both. Costs are processor time on one thread. A promise is kept if it holds on the medians and on the minima.
+//! machine hits both. Costs are CPU time on one thread. A promise is kept if it holds on the medians and on the minima.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -79,7 +79,7 @@ fn epoch_by(read: fn(&Stopwatch) -> Option<f64>, train: impl FnOnce(OneEpoch<'_>
         ControlFlow::Continue(())
     };
     train(OneEpoch(&mut observer))?;
-    cost.context("this system counts no processor time")
+    cost.context("this system counts no CPU time")
 }
 
 /// What `exact_ip.py` prints.

@@ -50,7 +50,7 @@ pub(crate) struct Measurement {
     batch: Batch,
 }
 
-/// Wall and processor time, in seconds.
+/// Wall and CPU time, in seconds.
 #[derive(Debug, Serialize)]
 struct Times {
     wall_seconds: f64,
@@ -75,7 +75,7 @@ struct Single {
 #[derive(Debug, Serialize)]
 struct Batch {
     threads: u16,
-    /// Processor time of a query, all threads: median and minimum of the rounds.
+    /// CPU time of a query, all threads: median and minimum of the rounds.
     cpu_us: Option<f64>,
     cpu_us_min: Option<f64>,
     /// Wall time of a query.
@@ -121,7 +121,7 @@ fn on_device(_: &RetrievalArgs, _: Matrix, _: &Matrix) -> Result<()> {
     Err(crate::needs_cuda())
 }
 
-/// The exact index on a GPU beside the processor's, in one batch.
+/// The exact index on a GPU beside the CPU's, in one batch.
 #[cfg(feature = "cuda")]
 fn on_device(args: &RetrievalArgs, items: Matrix, queries: &Matrix) -> Result<()> {
     crate::on_device::exact_arrays(args, items.values, items.dim, &queries.rows().collect::<Vec<_>>())

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use rectify_cascade::hdn::{self, HdnConfig};
 use rectify_cascade::{CascadeIndex, FitConfig, ItemFilter, RejectionRatios, Retriever, Seed, TopK, TrainRun, UserId};
-use rectify_core::Exhaustive;
+use rectify_core::{Exhaustive, Index};
 use rectify_data::{Dataset, Manifest, Protocol, SyntheticConfig, split};
 use rectify_eval::{Candidates, Metric, System, evaluate, evaluate_test};
 use rectify_teachers::neumf::{self, NeuMf, NeuMfConfig, Pretraining};
@@ -90,18 +90,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     println!(
-        "\n{:24} {:>9} {:>13} {:>21} {:>9}",
-        "on test", "ndcg@20", "ndcg_hits@20", "multiply-adds a pair", "us/user"
+        "\n{:24} {:>9} {:>13} {:>21} {:>9} {:>10}",
+        "on test", "ndcg@20", "ndcg_hits@20", "multiply-adds a pair", "us/user", "bytes"
     );
     let exhaustive = Exhaustive::new(&teacher);
     let layers: usize = neumf_layers().iter().map(|(inputs, outputs)| inputs * outputs).sum();
     let per_pair = |index: &CascadeIndex| -> Result<f64, Box<dyn Error>> {
         Ok(index.cost(&users, K)?.multiply_adds as f64 / (users.len() * train.n_items()) as f64)
     };
-    for (name, retriever, multiply_adds) in [
-        ("NeuMF, all pairs", &exhaustive as &dyn Retriever<Query = UserId>, layers as f64),
-        ("MF student", &student, per_pair(&student)?),
-        ("cascade", &cascade, per_pair(&cascade)?),
+    for (name, retriever, bytes, multiply_adds) in [
+        ("NeuMF, all pairs", &exhaustive as &dyn Retriever<Query = UserId>, teacher.size_bytes(), layers as f64),
+        ("MF student", &student, student.size_bytes(), per_pair(&student)?),
+        ("cascade", &cascade, cascade.size_bytes(), per_pair(&cascade)?),
     ] {
         let test = evaluate_test(System::Retriever(retriever), &split, &[ndcg, hits], Candidates::Unseen)?;
         let (start, mut top) = (Instant::now(), TopK::new());
@@ -110,7 +110,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         let micros = start.elapsed().as_secs_f64() * 1e6 / users.len() as f64;
         let [ndcg, hits] = [ndcg, hits].map(|metric| test.value(metric).unwrap_or_default());
-        println!("{name:24} {ndcg:>9.4} {hits:>13.4} {multiply_adds:>21.0} {micros:>9.1}");
+        println!("{name:24} {ndcg:>9.4} {hits:>13.4} {multiply_adds:>21.0} {micros:>9.1} {bytes:>10}");
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ pub struct Buffer<T> {
 pub(crate) enum Storage {
     /// Bytes of a GPU.
     Device(CudaSlice<u8>),
-    /// Memory of the processor, in words so that every element is aligned.
+    /// Memory of the CPU, in words so that every element is aligned.
     #[cfg(feature = "emulator")]
     Host(Vec<u64>),
 }

@@ -44,7 +44,7 @@ pub fn compile(source: &Source, architecture: Architecture) -> Result<String, Gp
         return Err(GpuError::NoCompiler);
     }
     let options = CompileOptions {
-        // Multiply and add fuse where a kernel says `fmaf`, and nowhere else: scans must give the processor's bits.
+        // Multiply and add fuse where a kernel says `fmaf`, and nowhere else: scans must give the CPU's bits.
         options: vec![format!("--gpu-architecture={architecture}"), "--std=c++17".into(), "--fmad=false".into()],
         name: Some(format!("{}.cu", source.name)),
         ..CompileOptions::default()

@@ -86,7 +86,7 @@ impl Gpu {
         Ok(Self::of(Backend::Device(device)))
     }
 
-    /// The processor in the place of a GPU: kernels are compiled as C++ and run one thread after the other. For tests.
+    /// The CPU in the place of a GPU: kernels are compiled as C++ and run one thread after the other. For tests.
     ///
     /// # Errors
     /// [`GpuError::Emulator`] if there is no C++ compiler.
@@ -108,7 +108,7 @@ impl Gpu {
             }),
             #[cfg(feature = "emulator")]
             Backend::Emulator(_) => Ok(Description {
-                name: "processor, emulating".into(),
+                name: "CPU, emulating".into(),
                 memory_bytes: 0,
                 architecture: Architecture { major: 0, minor: 0 },
             }),

@@ -474,7 +474,7 @@ mod tests {
 
     #[test]
     fn four_fifths_are_rounded_as_lightrec_says() {
-        // n -> training items, digest of LightRec, test 14.
+        // n -> training items: round(0.8 n), of which the pair counts in Table 1 of LightRec are the sums.
         for (n, train) in [(3, 2), (4, 3), (5, 4), (8, 6), (10, 8)] {
             assert_eq!(n - Amount::Share(0.2, Rounding::Nearest).of(n), train, "{n}");
         }

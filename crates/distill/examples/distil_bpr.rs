@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use rectify_core::rng::Seed;
-use rectify_core::{Factors, Teacher, UserId};
+use rectify_core::{Factors, Index, Teacher, UserId};
 use rectify_data::{Manifest, Protocol, Split, SyntheticConfig, split};
 use rectify_distill::sampling::ListSamplerConfig;
 use rectify_distill::{Distillation, ExpertsTerm, ListLoss, ListTerm};
@@ -94,9 +94,10 @@ fn train(name: &str, split: &Split, config: &MfConfig, guides: Guides<'_>, seed:
     let (model, report) = mf::fit_guided(&split.train, config, guides, run)?;
     let test = evaluate_test(System::Scorer(&model), split, &[metric], Candidates::Sampled)?;
     println!(
-        "{name:<20} H@5 {:.4}  {:>9} parameters  best of {} epochs: {}  {:.0} s",
+        "{name:<20} H@5 {:.4}  {:>9} parameters  {:>9} bytes  best of {} epochs: {}  {:.0} s",
         test.value(metric).unwrap_or(f64::NAN),
         model.users().len() + model.items().len(),
+        model.size_bytes(),
         report.history.len(),
         report.best_epoch,
         start.elapsed().as_secs_f64()

@@ -1,4 +1,4 @@
-//! What a search costs as the catalogue grows: nodes scored and processor time of one query, beside scoring every item with the same
+//! What a search costs as the catalogue grows: nodes scored and CPU time of one query, beside scoring every item with the same
 //! network; a Markdown table.
 //!
 //!     cargo run --release -p rectify-forest --example cost -- 1000000    # items at most; 10,000 if nothing is said
@@ -20,10 +20,10 @@ use rectify_forest::{
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const K: usize = 60;
-/// Milliseconds that are measured together: some systems count a processor's time in steps of four.
+/// Milliseconds that are measured together: some systems count a CPU's time in steps of four.
 const LONG: f64 = 400.0;
 
-/// Milliseconds of this thread so far: of the processor where Linux tells, of the clock elsewhere.
+/// Milliseconds of this thread so far: of the CPU where Linux tells, of the clock elsewhere.
 fn now(start: Instant) -> f64 {
     let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
     let on_processor = told.and_then(|told| told.split_whitespace().next()?.parse::<f64>().ok());

@@ -4,7 +4,7 @@
 //   nodes[k]                 row of a distinct node of the history
 //   first[k, h]              e_k A + b
 //   pooled[k, j]             its way through the windows and the first layer
-// Everything is a chain of fused multiply-adds in the order in which the processor adds.
+// Everything is a chain of fused multiply-adds in the order in which the CPU adds.
 
 __device__ __forceinline__ float prelu(float x, float slope) { return x > 0.0f ? x : slope * x; }
 

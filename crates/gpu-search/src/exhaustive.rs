@@ -28,7 +28,7 @@ pub trait DeviceScores: Send + Sync {
     fn score_all(&self, queries: &[&Self::Query], scores: &mut Buffer<f32>) -> Result<(), QueryError>;
 }
 
-/// Exhaustive search on a device: the answers of the index on the processor, bit for bit.
+/// Exhaustive search on a device: the answers of the index on the CPU, bit for bit.
 #[derive(Clone, Debug)]
 pub struct DeviceSearch<S>(S);
 

@@ -48,7 +48,7 @@ pub struct Record {
     pub protocol: String,
     /// The model's name.
     pub model: String,
-    /// How it was served or ranked again; empty for the model itself.
+    /// How it was served or reranked; empty for the model itself.
     pub variant: String,
     /// The metric's name.
     pub metric: String,

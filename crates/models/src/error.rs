@@ -138,7 +138,7 @@ pub enum ModelError {
         remedy: &'static str,
     },
     /// A kind that trains on the CPU alone, on a device.
-    #[error("{kind} has no trainer on a device; use the processor")]
+    #[error("{kind} has no trainer on a device; use the CPU")]
     NotOnDevice {
         /// The kind.
         kind: &'static str,

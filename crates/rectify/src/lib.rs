@@ -9,6 +9,7 @@ mod filter;
 mod fold_in;
 mod people;
 mod recommender;
+mod remarks;
 #[cfg(feature = "train")]
 pub mod train;
 mod vectors;

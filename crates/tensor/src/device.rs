@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// A place to compute, as named in settings and on the command line: `cpu`, `cuda`, `cuda:1`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Device {
-    /// The processor.
+    /// The CPU.
     #[default]
     Cpu,
     /// A CUDA device, by its number.
@@ -24,9 +24,7 @@ pub enum DeviceError {
         got: String,
     },
     /// A device that the graph cannot compute on.
-    #[error(
-        "device {device} was asked for, but the graph computes on the processor alone; use device cpu, or tensor::cuda"
-    )]
+    #[error("device {device} was asked for, but the graph computes on the CPU alone; use device cpu, or tensor::cuda")]
     NotBuilt {
         /// The device.
         device: Device,
@@ -90,9 +88,6 @@ mod tests {
     fn a_graph_on_cuda_is_an_error_and_never_the_processor() {
         assert_eq!(Device::Cpu.check(), Ok(()));
         let error = Device::Cuda(1).check().unwrap_err().to_string();
-        assert!(
-            error.starts_with("device cuda:1 was asked for, but the graph computes on the processor alone"),
-            "{error}"
-        );
+        assert!(error.starts_with("device cuda:1 was asked for, but the graph computes on the CPU alone"), "{error}");
     }
 }

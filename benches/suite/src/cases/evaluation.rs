@@ -104,7 +104,7 @@ fn evaluation(folder: &Path, measures: &[&str], cuts: &[usize]) -> Result<Once> 
     Ok(Box::new(move || {
         let watch = Stopwatch::of_process();
         run()?;
-        Ok(watch.cpu_seconds().context("this system counts no processor time")? * 1e3)
+        Ok(watch.cpu_seconds().context("this system counts no CPU time")? * 1e3)
     }))
 }
 

@@ -139,7 +139,7 @@ fn exact(folder: &Path, batch: usize) -> Result<Once> {
         let asked: Vec<&[f32]> = queries.chunks_exact(DIM).take(batch).collect();
         let watch = Stopwatch::of_process();
         index.top_k_batch(&asked, K, &[ItemFilter::all()], &mut out)?;
-        Ok(watch.cpu_seconds().context("this system counts no processor time")? * 1e3)
+        Ok(watch.cpu_seconds().context("this system counts no CPU time")? * 1e3)
     }))
 }
 

@@ -88,7 +88,7 @@ fn listing(lists: impl Retriever<Query = UserId> + 'static, n_users: usize) -> O
         for user in 0..n_users {
             lists.top_k(&UserId(user as u32), K, &ItemFilter::all(), &mut top)?;
         }
-        let seconds = watch.cpu_seconds().context("this system counts no processor time")?;
+        let seconds = watch.cpu_seconds().context("this system counts no CPU time")?;
         Ok(seconds / n_users as f64 * 1e6)
     })
 }

@@ -62,7 +62,7 @@ pub(super) fn cases() -> Vec<Case> {
             promises: &[],
         },
         Case {
-            name: "light-rec/table 7, codes, 100 ranked again",
+            name: "light-rec/table 7, codes, 100 reranked",
             unit: "ms",
             prepare: |folder| table_7(folder, How::Codes(100)),
             script: "exact_ip.py",
@@ -72,7 +72,7 @@ pub(super) fn cases() -> Vec<Case> {
             promises: &[("numpy", 27.0), ("torch", 27.0)],
         },
         Case {
-            name: "light-rec/table 7, codes, 500 ranked again",
+            name: "light-rec/table 7, codes, 500 reranked",
             unit: "ms",
             prepare: |folder| table_7(folder, How::Codes(500)),
             script: "exact_ip.py",
@@ -83,7 +83,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         // The same with codebooks as LightRec learns them, of which lists by the first code leave most items out, with the scan's answer.
         Case {
-            name: "light-rec/table 7, learned codes in lists, 100 ranked again",
+            name: "light-rec/table 7, learned codes in inverted lists, 100 reranked",
             unit: "ms",
             prepare: |folder| learned(Some(folder), CATALOGUE, How::Lists(100)),
             script: "exact_ip.py",
@@ -96,7 +96,7 @@ pub(super) fn cases() -> Vec<Case> {
             promises: &[("numpy", 27.0), ("torch", 27.0), ("rectify exact index", 8.0)],
         },
         Case {
-            name: "light-rec/table 7, learned codes in lists, 500 ranked again",
+            name: "light-rec/table 7, learned codes in inverted lists, 500 reranked",
             unit: "ms",
             prepare: |folder| learned(Some(folder), CATALOGUE, How::Lists(500)),
             script: "exact_ip.py",
@@ -106,7 +106,7 @@ pub(super) fn cases() -> Vec<Case> {
             promises: &[("numpy", 25.0), ("torch", 25.0)],
         },
         Case {
-            name: "light-rec/1M items, learned codes in lists, 100 ranked again",
+            name: "light-rec/1M items, learned codes in inverted lists, 100 reranked",
             unit: "ms",
             prepare: |folder| learned(Some(folder), MILLION, How::Lists(100)),
             script: "exact_ip.py",
@@ -157,9 +157,9 @@ fn step_costs(printed: &str) -> Result<Costs> {
 enum How {
     /// By all inner products.
     Exact,
-    /// By a scan of codes, of which so many of the best are ranked again by the exact vectors.
+    /// By a scan of codes, of which so many of the best are reranked by the exact vectors.
     Codes(usize),
-    /// The same with codes in lists, all of which a query may visit.
+    /// The same with codes in inverted lists, all of which a query may visit.
     Lists(usize),
 }
 
@@ -201,7 +201,7 @@ fn search(folder: Option<&Path>, n_items: usize, deviations: [f64; 4], how: How)
     })
 }
 
-/// Mean processor milliseconds of a query, once all have been asked: a server has its index at hand, as the peers have when they ask one query again.
+/// Mean CPU milliseconds of a query, once all have been asked: a server has its index at hand, as the peers have when they ask one query again.
 fn measured(lists: impl Retriever<Query = [f32]> + 'static, queries: Vec<f32>) -> Once {
     let mut top = TopK::new();
     Box::new(move || {
@@ -209,7 +209,7 @@ fn measured(lists: impl Retriever<Query = [f32]> + 'static, queries: Vec<f32>) -
         ask()?;
         let watch = Stopwatch::of_process();
         ask()?;
-        let seconds = watch.cpu_seconds().context("this system counts no processor time")?;
+        let seconds = watch.cpu_seconds().context("this system counts no CPU time")?;
         Ok(seconds * 1e3 / REPEATS as f64)
     })
 }

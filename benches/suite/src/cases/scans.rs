@@ -117,7 +117,7 @@ where
     Ok(out.iter().flat_map(|top| top.hits().iter().map(|hit| hit.score)).collect())
 }
 
-/// Processor milliseconds of a call after one that warms up; the mean of ten calls for a single query.
+/// CPU milliseconds of a call after one that warms up; the mean of ten calls for a single query.
 fn measured<I, Q>(index: I, asked: Vec<Vec<Q>>) -> Once
 where
     I: Retriever<Query = [Q]> + Send + 'static,
@@ -131,7 +131,7 @@ where
         for _ in 0..repeats {
             answer(&index, &asked, &mut out)?;
         }
-        let seconds = watch.cpu_seconds().context("this system counts no processor time")?;
+        let seconds = watch.cpu_seconds().context("this system counts no CPU time")?;
         Ok(seconds * 1e3 / f64::from(repeats))
     })
 }

@@ -1,6 +1,6 @@
-//! `bench all --device cuda`: scans and trainings on a GPU beside the processor's, on the same inputs in the same minutes.
+//! `bench all --device cuda`: scans and trainings on a GPU beside the CPU's, on the same inputs in the same minutes.
 //!
-//! The processor's cost is its processor time; the GPU's is the time on the wall of the whole call, uploads of queries and downloads of
+//! The CPU's cost is its CPU time; the GPU's is the time on the wall of the whole call, uploads of queries and downloads of
 //! lists or parameters included. For scans, what the scoring kernels must move (the index once, the scores once) over their time is set
 //! against a plain read of a gibibyte on the same device.
 
@@ -23,7 +23,7 @@ use serde::Serialize;
 struct Row {
     case: &'static str,
     unit: &'static str,
-    /// Processor time on the processor, and time on the wall with the GPU: medians of the rounds.
+    /// CPU time on the CPU, and time on the wall with the GPU: medians of the rounds.
     cpu: f64,
     gpu: f64,
     /// Of a scan: bytes of index and scores over the scoring kernel's time, as a share of a plain read's.

@@ -38,12 +38,12 @@ fn lists<Q: ?Sized + Sync>(
     for _ in 0..bench.rounds {
         let watch = Stopwatch::of_process();
         here.top_k_batch(asked, k, &[ItemFilter::all()], &mut on_cpu)?;
-        cpu.push(watch.cpu_seconds().context("this system counts no processor time")? * per_query);
+        cpu.push(watch.cpu_seconds().context("this system counts no CPU time")? * per_query);
         let start = Instant::now();
         there.top_k_batch(asked, k, &[ItemFilter::all()], &mut on_gpu)?;
         gpu.push(start.elapsed().as_secs_f64() * per_query);
     }
-    ensure!(on_cpu == on_gpu, "the lists of the GPU are not those of the processor");
+    ensure!(on_cpu == on_gpu, "the lists of the GPU are not those of the CPU");
     Ok(Row {
         case,
         unit: "ms",

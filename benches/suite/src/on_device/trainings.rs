@@ -39,7 +39,7 @@ fn training(
         gpu.push(on_gpu(&mut losses[1])?);
     }
     let apart = (losses[1] - losses[0]).abs() / losses[0];
-    ensure!(apart < 1e-3, "the loss of the GPU is {}, the processor's {}", losses[1], losses[0]);
+    ensure!(apart < 1e-3, "the loss of the GPU is {}, the CPU's {}", losses[1], losses[0]);
     Ok(Row {
         case,
         unit: "µs",
@@ -94,7 +94,7 @@ pub(super) fn light_rec(bench: &Bench, case: &'static str) -> Result<Row> {
     )
 }
 
-/// Without a teacher, whose scores are the processor's on both.
+/// Without a teacher, whose scores are the CPU's on both.
 pub(super) fn hdn(bench: &Bench, case: &'static str) -> Result<Row> {
     let data = ML_1M_SHAPE.generate("bench", Seed(0))?.interactions;
     let config = HdnConfig::default().nd();

@@ -19,7 +19,7 @@ pub static SOURCE: Source = Source {
 /// A [`CascadeIndex`] on a device: the same ids and scores, bit for bit, rejected items that fill a list included.
 pub type DeviceCascadeIndex = DeviceSearch<DeviceCascade>;
 
-/// Items and modules on a device. Users stay on the processor: a search uploads those that ask.
+/// Items and modules on a device. Users stay on the CPU: a search uploads those that ask.
 #[derive(Clone, Debug)]
 pub struct DeviceCascade {
     gpu: Arc<Gpu>,
@@ -37,7 +37,7 @@ impl CascadeIndex {
     /// [`QueryError::Device`].
     pub fn on_device(&self, gpu: &Arc<Gpu>) -> Result<DeviceCascadeIndex, QueryError> {
         if let Rejection::Share(_) = self.rejection() {
-            let what = "a cascade that rejects by share is searched on the processor alone; give it thresholds first \
+            let what = "a cascade that rejects by share is searched on the CPU alone; give it thresholds first \
                         (CascadeIndex::calibrated)";
             return Err(QueryError::Unsupported(what.into()));
         }

@@ -180,7 +180,7 @@ mod wide {
         for block in 0..out.len() / (ROWS * stride) {
             let mut c = 0;
             while c < chunks {
-                // SAFETY: the processor has the features of this function; sizes were checked above, the block is one of `out`, and
+                // SAFETY: the CPU has the features of this function; sizes were checked above, the block is one of `out`, and
                 // there are one or two more chunks from `c` on.
                 unsafe {
                     if c + 2 <= chunks {

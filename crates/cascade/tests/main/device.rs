@@ -1,4 +1,4 @@
-//! Search on a device against search on the processor: the same ids and bits, on fresh random data around the edges of blocks.
+//! Search on a device against search on the CPU: the same ids and bits, on fresh random data around the edges of blocks.
 //!
 //! Where there is a GPU the tests run on it, and on the emulated one too; elsewhere on the emulated one alone.
 #![expect(clippy::print_stderr, reason = "a skipped test says why")]
@@ -158,13 +158,13 @@ mod learning {
                 assert_eq!((report.history.len(), got.rejection()), (3, want.rejection()), "{config:?}");
                 for (got, want) in report.history.iter().zip(&expected.history) {
                     let (got, want) = (got.loss, want.loss);
-                    assert!((got - want).abs() <= 1e-4 * want, "{config:?}: loss {got}, on the processor {want}");
+                    assert!((got - want).abs() <= 1e-4 * want, "{config:?}: loss {got}, on the CPU {want}");
                 }
                 assert!(expected.history[2].loss < expected.history[0].loss, "{config:?}: it learns");
                 let (got, want) = (values(&got), values(&want));
                 let largest = want.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
                 for (place, (x, y)) in got.iter().zip(&want).enumerate() {
-                    assert!((x - y).abs() <= 1e-3 * largest, "{config:?}: {place} is {x}, on the processor {y}");
+                    assert!((x - y).abs() <= 1e-3 * largest, "{config:?}: {place} is {x}, on the CPU {y}");
                 }
                 // Emulation is slow: not of all.
                 if at % 4 == 0 {

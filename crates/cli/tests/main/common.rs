@@ -77,7 +77,7 @@ better = "deforec"
 than = "deforec (n_trees = 1)"
 "#;
 
-/// Codes of a teacher's items, searched in lists too.
+/// Codes of a teacher's items, searched in inverted lists too.
 pub(crate) const CODES: &str = r#"
 title = "codes"
 dataset = "synthetic-tiny"

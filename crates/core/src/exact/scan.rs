@@ -115,7 +115,7 @@ impl Scan<'_> {
         for (bar, selector) in bars.as_flattened_mut().iter_mut().zip(&*self.selectors) {
             *bar = selector.bar();
         }
-        // Rows are read in the order of memory, which the processor foresees, and transposed from the copy.
+        // Rows are read in the order of memory, which the CPU foresees, and transposed from the copy.
         let mut staged = vec![0.0; B * LANES * dim];
         let mut scratch = vec![[0.0; LANES]; B * dim];
         let mut scores = [[[0.0; LANES]; B]; QUERIES];

@@ -1,4 +1,4 @@
-//! Every path of the index against a naive oracle, at every instruction set of this processor.
+//! Every path of the index against a naive oracle, at every instruction set of this CPU.
 
 use proptest::prelude::*;
 

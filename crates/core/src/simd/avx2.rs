@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 
 use super::{LANES, Level, Simd, Work};
 
-/// Proof that the processor has AVX2 and FMA.
+/// Proof that the CPU has AVX2 and FMA.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx2(());
 

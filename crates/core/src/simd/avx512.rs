@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 
 use super::{LANES, Level, Simd, Work};
 
-/// Proof that the processor has AVX-512 F, BW and VNNI.
+/// Proof that the CPU has AVX-512 F, BW and VNNI.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx512(());
 
@@ -105,7 +105,7 @@ impl Simd for Avx512 {
 /// A 16 × 16 transpose: pairs, quadruples, then blocks of four columns.
 ///
 /// # Safety
-/// The processor must have AVX-512F.
+/// The CPU must have AVX-512F.
 #[inline(always)]
 unsafe fn transposed(r: [__m512; 16]) -> [__m512; 16] {
     // SAFETY: the caller's duty.

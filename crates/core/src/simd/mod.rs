@@ -1,4 +1,4 @@
-//! Sixteen lanes at a time, at the highest [`Level`] of instruction sets that the processor has; the level is everybody's, the
+//! Sixteen lanes at a time, at the highest [`Level`] of instruction sets that the CPU has; the level is everybody's, the
 //! rest is this crate's.
 //!
 //! A kernel is written once, generic over `Simd`, as the `Work::run` of a struct that holds its arguments;
@@ -21,7 +21,7 @@ pub use prefetch::prefetch;
 /// Lanes of every vector.
 pub(crate) const LANES: usize = 16;
 
-/// Operations on vectors of sixteen; a value of the type proves that the processor has them.
+/// Operations on vectors of sixteen; a value of the type proves that the CPU has them.
 pub(crate) trait Simd: Copy {
     /// Sixteen f32.
     type F: Copy;

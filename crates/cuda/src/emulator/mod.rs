@@ -1,4 +1,4 @@
-//! Kernels on the processor.
+//! Kernels on the CPU.
 //!
 //! A `.cu` file is compiled as C++ behind a shim that gives threads, shared memory, barriers and shuffles their meaning, so that
 //! a test runs the very text that a GPU runs. It finds wrong indices and wrong arithmetic, and threads that wait for each other at

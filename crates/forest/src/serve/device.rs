@@ -20,9 +20,9 @@ const QUERIES: usize = 256;
 const WARPS: usize = 16_384;
 
 /// A [`ForestIndex`] whose nodes are scored on a device: beams of many queries go down level by level together, and their nodes on a
-/// level are one launch. What depends on a user and a level alone, and the choice of the nodes that stay, is the processor's.
+/// level are one launch. What depends on a user and a level alone, and the choice of the nodes that stay, is the CPU's.
 ///
-/// The scores have the bits of the processor's where that has fused multiply-adds (AVX2 and above), and so have the lists.
+/// The scores have the bits of the CPU's where that has fused multiply-adds (AVX2 and above), and so have the lists.
 #[derive(Debug)]
 pub struct DeviceForestIndex {
     gpu: Arc<Gpu>,

@@ -1,4 +1,4 @@
-//! Search on a device against search on the processor: the same ids and bits, on fresh random data around the edges of blocks.
+//! Search on a device against search on the CPU: the same ids and bits, on fresh random data around the edges of blocks.
 //!
 //! Where there is a GPU the tests run on it, and on the emulated one too; elsewhere on the emulated one alone.
 #![expect(clippy::print_stderr, reason = "a skipped test says why")]

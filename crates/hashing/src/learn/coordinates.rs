@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_digests_bit_step_keeps_both_bits() {
+    fn a_bit_step_worked_out_by_hand_keeps_both_bits() {
         // Items (1, 1), (-1, 1), (1, -1), targets (2, -2, 0), b = (1, 1): predictions 2, 0, 0, squared error 4.
         let (mut row, table) = ([1.0, 1.0], [1.0, 1.0, -1.0, 1.0, 1.0, -1.0]);
         let mut seen = Vec::new();

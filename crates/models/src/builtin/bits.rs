@@ -2,7 +2,7 @@
 
 use rectify_core::artifact::ArtifactWriter;
 use rectify_core::{
-    ForUsers, Format, Index, ItemFilter, ItemId, ItemVectors, QueryError, Retriever, Scorer, TopK, UserVectors,
+    ForUsers, Format, Hit, Index, ItemFilter, ItemId, ItemVectors, QueryError, Retriever, Scorer, TopK, UserVectors,
     check_len,
 };
 use rectify_hashing::{BinaryCodes, BinaryFactors, HammingIndex};
@@ -12,7 +12,11 @@ use super::learn::bits as learn;
 use super::learning;
 use crate::{Answers, ByVector, Kind, Model, ModelError, Newcomers, Query, Reader, TeacherForm, Users};
 
-/// A vector asks by its signs.
+/// Nearest codes whose order a vector decides.
+const NEAREST: usize = 1_000;
+
+/// A vector asks by its signs for the nearest codes, and puts these into the order of its inner products with their ±1: known users
+/// are bits, somebody new need not lose what signs lose.
 struct Signs<'a>(&'a HammingIndex);
 
 impl ByVector for Signs<'_> {
@@ -28,11 +32,24 @@ impl ByVector for Signs<'_> {
         out: &mut TopK,
     ) -> Result<(), QueryError> {
         out.clear();
-        self.0.top_k(signs(self.0, vector)?.words_of(0), k, filter, out)
+        let mut near = TopK::new();
+        self.0.top_k(signs(self.0, vector)?.words_of(0), NEAREST.max(k), filter, &mut near)?;
+        let items: Vec<ItemId> = near.items().collect();
+        let mut scores = vec![0.0; items.len()];
+        self.score_by_vector(vector, &items, &mut scores)?;
+        out.assign(k, items.into_iter().zip(scores).map(|(item, score)| Hit::new(item, score)));
+        Ok(())
     }
 
     fn score_by_vector(&self, vector: &[f32], items: &[ItemId], out: &mut [f32]) -> Result<(), QueryError> {
-        self.0.score_into(signs(self.0, vector)?.words_of(0), items, out)
+        signs(self.0, vector)?;
+        check_len("scores", items.len(), out.len())?;
+        let mut signs = vec![0.0; vector.len()];
+        for (score, item) in out.iter_mut().zip(items) {
+            self.0.item_vector_into(*item, &mut signs)?;
+            *score = signs.iter().zip(vector).map(|(sign, value)| sign * value).sum();
+        }
+        Ok(())
     }
 }
 

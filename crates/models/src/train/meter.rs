@@ -5,14 +5,14 @@
 pub struct Reading {
     /// Seconds on the wall since any fixed moment.
     pub wall_seconds: f64,
-    /// Seconds on the processor, all threads, since any fixed moment, where the system counts them.
+    /// Seconds on the CPU, all threads, since any fixed moment, where the system counts them.
     pub cpu_seconds: Option<f64>,
     /// Highest resident memory of the process so far.
     pub peak_rss_bytes: Option<u64>,
 }
 
 impl Reading {
-    /// Wall and processor time since an earlier moment.
+    /// Wall and CPU time since an earlier moment.
     pub(super) fn since(self, earlier: Self) -> (f64, Option<f64>) {
         let cpu = self.cpu_seconds.zip(earlier.cpu_seconds).map(|(now, then)| now - then);
         (self.wall_seconds - earlier.wall_seconds, cpu)

@@ -34,7 +34,7 @@ pub type TestValues = BTreeMap<String, f64>;
 pub struct TrainingRecord {
     /// Wall time.
     pub train_seconds: f64,
-    /// Processor time of all threads, where it was measured.
+    /// CPU time of all threads, where it was measured.
     pub train_cpu_seconds: Option<f64>,
     /// Highest resident memory of the process by then.
     pub peak_rss_bytes: Option<u64>,

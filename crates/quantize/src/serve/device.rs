@@ -18,7 +18,7 @@ const PER_BLOCK: usize = 2048;
 /// A [`CodeIndex`] on a device: the same ids and scores, bit for bit.
 pub type DeviceCodeIndex = DeviceSearch<DeviceCodes>;
 
-/// Codes on a device. The tables of queries are made on the processor, where the codebooks are.
+/// Codes on a device. The tables of queries are made on the CPU, where the codebooks are.
 #[derive(Clone, Debug)]
 pub struct DeviceCodes {
     gpu: Arc<Gpu>,

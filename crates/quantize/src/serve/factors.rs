@@ -29,7 +29,7 @@ use crate::{CodeIndex, InvertedIndex};
 /// ```
 pub type CodedFactors = ForUsers<UserVectors, CodeIndex>;
 
-/// [`CodedFactors`] whose items stand in lists, of which a query visits some: searched by [`InvertedIndex`], with the same scores.
+/// [`CodedFactors`] whose items stand in inverted lists, of which a query visits some: searched by [`InvertedIndex`], with the same scores.
 ///
 /// ```
 /// use rectify_quantize::{
@@ -41,7 +41,7 @@ pub type CodedFactors = ForUsers<UserVectors, CodeIndex>;
 /// let items = CodeIndex::from_codes(shape, &[1., 0., 0., 1.], &[0, 1])?;
 /// let model = CodedFactors::new(UserVectors::new(vec![2., -1., -1., 3.], 2)?, items, Provenance::default())?;
 ///
-/// // The same users before the same items, in lists of which a query visits one.
+/// // The same users before the same items, in inverted lists of which a query visits one.
 /// let (users, items, provenance) = model.into_parts();
 /// let model = InvertedFactors::new(users, InvertedIndex::new(&items, 1)?, provenance)?;
 /// let mut top = TopK::new();

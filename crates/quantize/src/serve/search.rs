@@ -54,7 +54,7 @@ struct State {
     estimate: u16,
 }
 
-/// Bytes of codes that may wait, for all queries together: few enough to be in the processor's caches when they are looked at again.
+/// Bytes of codes that may wait, for all queries together: few enough to be in the CPU's caches when they are looked at again.
 ///
 /// 1M codes of 16 bytes, the best 100: 534 µs with 128 items waiting, 925 with 1,024. 128,939 of 4 bytes: 35 and 28.
 const WAITING_BYTES: usize = 4096;
@@ -212,7 +212,7 @@ impl<'a> Search<'a> {
 
 /// Writes the positions of some cells to `out` and returns how many there are.
 fn list_cells(worth: &[u8], starts: &[u32], out: &mut Vec<u32>) -> usize {
-    /// Items that a cell seldom has more of. So many are written at once, since how many there are the processor cannot foresee.
+    /// Items that a cell seldom has more of. So many are written at once, since how many there are the CPU cannot foresee.
     const USUAL: usize = 4;
     let length = |c: u8| (starts[usize::from(c) + 1] - starts[usize::from(c)]) as usize;
     out.resize(worth.iter().map(|c| length(*c)).sum::<usize>() + USUAL, 0);

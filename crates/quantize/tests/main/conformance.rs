@@ -73,7 +73,7 @@ fn empty_catalogue_answers_nothing() {
 
 #[test]
 fn table_look_up_equals_decode_then_dot() {
-    // LightRec digest, oracle 16: within 1e-5 relative.
+    // The tables hold P[u]·c for every codeword (paper, section 3.3), so that their sum is the inner product with the decoded vector.
     for composition in [Composition::Sum, Composition::Product] {
         let index = random_index(1, 200, shape(4, 256, composition), 200);
         let query = &random_queries(1, 1, 12)[0];
@@ -89,7 +89,7 @@ fn table_look_up_equals_decode_then_dot() {
 
 #[test]
 fn tables_add_up_to_the_score_of_the_decoded_vector() {
-    // LightRec digest, oracle 3: tables [2, -1] and [.5, -1.5]; the exact score of (1.2, .3) would be 2.1.
+    // By hand: user (2, -1) has the tables [2, -1] and [.5, -1.5].
     let shape = CodeShape { embedding_dim: 2, n_codebooks: 2, n_codewords: 2, composition: Composition::Sum };
     let codebooks = [1., 0., 0., 1., 0.5, 0.5, -0.5, 0.5];
     let index = CodeIndex::from_codes(shape, &codebooks, &[0, 0, 1, 0, 0, 1, 1, 1]).unwrap();
@@ -102,7 +102,8 @@ fn tables_add_up_to_the_score_of_the_decoded_vector() {
 
 #[test]
 fn sizes_are_those_of_the_paper() {
-    // LightRec digest, oracle 9: catalogues of 32 dimensions, four codebooks of 256.
+    // Bytes are N B log2(W) / 8 of codes and 4 D B W of codebooks (paper, section 3.3), dense vectors take 4 N D; the four catalogues of its
+    // Table 1 at D = 32, B = 4, W = 256.
     let shape = CodeShape { embedding_dim: 32, n_codebooks: 4, n_codewords: 256, composition: Composition::Sum };
     let size = |n: usize| CodeIndex::from_codes(shape, &[0.5; 4 * 256 * 32], &vec![7; n * 4]).unwrap().size_bytes();
     assert_eq!((4 * 32 * 128_939, size(128_939)), (16_504_192, 646_828));
@@ -153,14 +154,14 @@ fn codes_and_codebooks_come_back_as_they_were_given() {
 
 #[test]
 fn code_255_survives() {
-    // LightRec digest, oracle 16.
+    // The largest code of a byte.
     let index = CodeIndex::from_codes(shape(1, 256, Composition::Sum), &[0.5; 768], &[255, 0]).unwrap();
     assert_eq!(index.codes_of(ItemId(0)).unwrap(), [255]);
 }
 
 #[test]
 fn one_codebook_with_a_codeword_an_item_is_exact() {
-    // LightRec digest, oracle 17.
+    // With one codebook whose codewords are the items, decoding is the identity.
     let mut rng = Seed(9).rng();
     let vectors: Vec<f32> = (0..256 * 3).map(|_| rng.normal() as f32).collect();
     let codes: Vec<u8> = (0..=255).collect();

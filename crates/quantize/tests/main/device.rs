@@ -1,4 +1,4 @@
-//! Search on a device against search on the processor: the same ids and bits, on fresh random data around the edges of blocks.
+//! Search on a device against search on the CPU: the same ids and bits, on fresh random data around the edges of blocks.
 //!
 //! Where there is a GPU the tests run on it, and on the emulated one too; elsewhere on the emulated one alone.
 #![expect(clippy::print_stderr, reason = "a skipped test says why")]
@@ -80,15 +80,10 @@ fn light_rec_learns_as_on_the_processor() {
             let (want, expected) = light_rec::fit(&data, &teacher, &config, run()).unwrap();
             for (got, want) in report.history.iter().zip(&expected.history) {
                 let apart = (got.loss - want.loss).abs();
-                assert!(
-                    apart <= 1e-4 * want.loss,
-                    "{distillation:?}: loss {}, on the processor {}",
-                    got.loss,
-                    want.loss
-                );
+                assert!(apart <= 1e-4 * want.loss, "{distillation:?}: loss {}, on the CPU {}", got.loss, want.loss);
             }
             for (got, want) in got.users().iter().zip(&want.users()[..]) {
-                assert!((got - want).abs() <= 2e-3, "{distillation:?}: {got}, on the processor {want}");
+                assert!((got - want).abs() <= 2e-3, "{distillation:?}: {got}, on the CPU {want}");
             }
         }
         let other = LightRecConfig { recurrence: Recurrence::None, ..config(Distillation::None) };

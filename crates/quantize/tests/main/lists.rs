@@ -1,4 +1,4 @@
-//! Codes in lists: exact with all probes, never short with few.
+//! Codes in inverted lists: exact with all probes, never short with few.
 
 use rectify_core::rng::Seed;
 use rectify_core::{ItemBits, testing};

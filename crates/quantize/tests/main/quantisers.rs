@@ -1,4 +1,4 @@
-//! Quantisers that know vectors alone: the digest's oracles, laws, and errors.
+//! Quantisers that know vectors alone: values worked out by hand, laws, and errors.
 
 use rectify_core::rng::Seed;
 use rectify_core::{ItemFilter, ItemId, Retriever, TopK};
@@ -29,7 +29,7 @@ fn error(index: &CodeIndex, items: &[f32], dim: usize) -> f64 {
 
 #[test]
 fn two_stages_of_two_centres_leave_no_error() {
-    // LightRec digest, oracle 10; a start that ends at the means of the rows needs its second stage just the same.
+    // The first stage finds the two groups, the second the half step up or down that all of them share; a start that ends at the means of the rows needs its second stage just the same.
     let points = [0., 0., 0., 1., 4., 0., 4., 1.];
     let config = QuantiserConfig { n_codebooks: 2, n_codewords: 2, ..QuantiserConfig::default() };
     for seed in 0..8 {
@@ -40,7 +40,7 @@ fn two_stages_of_two_centres_leave_no_error() {
 
 #[test]
 fn a_quarter_turn_is_found() {
-    // LightRec digest, oracle 11.
+    // The orthogonal Procrustes solution R = U V^T of the SVD of X^T Y: for X = I it is the turn itself.
     let turn = [0.0, 1.0, -1.0, 0.0];
     let rotation = Rotation::procrustes(&[1.0, 0.0, 0.0, 1.0], &turn, 2).unwrap();
     for (got, want) in rotation.matrix().iter().zip(turn) {

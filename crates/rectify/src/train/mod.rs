@@ -1,5 +1,6 @@
 //! From interactions to a recommender in one line, and from a recommender to a small one.
 
+mod codebooks;
 mod encoder;
 mod fold_in;
 mod search;
@@ -136,6 +137,8 @@ pub fn train(data: &Dataset, goal: &Goal) -> Result<Recommender, RecommendError>
 /// Distils a recommender into a smaller one of another kind: codes (`light-rec`, `rvq`, `pq`, `opq`), bits (`signs`, `dgcn-bincf`), a
 /// cascade (`hdn`).
 ///
+/// Codes whose settings do not say `n_codewords` have as many as the catalogue is worth: at most one for every four items, of all codebooks.
+///
 /// `data` are those that it was trained on. The student's epochs and its fold-in are chosen on held-out items. So that nobody has seen these,
 /// the student that is measured learns from a twin of the teacher: the same kind and settings, trained without them. The one that comes
 /// back learns from the teacher itself and everything. In the provenance lie the test value, its difference from the twin's with an interval,
@@ -158,10 +161,12 @@ pub fn distil(
     let parts = parts(&data.interactions, goal.seed)?;
     let task = Task { data, parts: &parts, goal };
     let twin = task.twin(teacher)?;
-    let candidate = Candidate { kind: kind.to_owned(), settings: vec![settings.clone()], most_items: None };
+    let kinds = Kinds::builtin();
+    let sized = codebooks::sized(kinds.get(kind)?, settings, got)?;
+    let candidate = Candidate { kind: kind.to_owned(), settings: vec![sized], most_items: None };
     let taught = Taught { whole: teacher, twin: twin.as_deref() };
     let by = Some(taught.twin.unwrap_or(teacher.model()));
-    let chosen = task.search(&Kinds::builtin(), &candidate, by)?.ok_or(TrainError::NoCandidate)?;
+    let chosen = task.search(&kinds, &candidate, by)?.ok_or(TrainError::NoCandidate)?;
     task.finish(&chosen, Some(&taught))
 }
 

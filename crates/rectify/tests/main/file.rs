@@ -126,17 +126,37 @@ fn the_golden_file_of_version_1_opens() {
 /// The reader of docs/format.md, run where there is a Python.
 #[test]
 #[expect(clippy::print_stdout, reason = "a skipped test says so")]
-fn a_reader_of_thirty_lines_in_python_gets_the_same_lists() {
-    let (_folder, path) = saved(&shop(), "shop.rectify");
-    let reader = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/read_recommender.py");
-    let run = std::process::Command::new("python3").arg(reader).arg(&path).args(["anna", "3"]).output();
-    let Ok(run) = run else {
-        println!("no python3 here: the reader was not tried");
-        return;
-    };
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-    let expected: Vec<String> = shop().recommend("anna", 3).unwrap().into_iter().map(|one| one.item).collect();
-    assert_eq!(String::from_utf8(run.stdout).unwrap().split_whitespace().collect::<Vec<_>>(), expected);
+fn a_short_reader_in_python_gets_the_same_lists() {
+    for (model, user) in
+        [(shop(), "anna"), (coded(Composition::Sum, 16), "u7"), (coded(Composition::Product, 32), "u0")]
+    {
+        let (_folder, path) = saved(&model, "shop.rectify");
+        let reader = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/read_recommender.py");
+        let run = std::process::Command::new("python3").arg(reader).arg(&path).args([user, "3"]).output();
+        let Ok(run) = run else {
+            println!("no python3 here: the reader was not tried");
+            return;
+        };
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        let expected: Vec<String> = model.recommend(user, 3).unwrap().into_iter().map(|one| one.item).collect();
+        assert_eq!(String::from_utf8(run.stdout).unwrap().split_whitespace().collect::<Vec<_>>(), expected);
+    }
+}
+
+/// 150 items of four codes, eight users.
+fn coded(composition: Composition, n_codewords: usize) -> Recommender {
+    let shape = CodeShape { embedding_dim: 8, n_codebooks: 4, n_codewords, composition };
+    let values = 4 * n_codewords * shape.codeword_dim();
+    let codebooks: Vec<f32> = (0..values).map(|x| (x as f32 * 0.37).sin()).collect();
+    let codes: Vec<u8> = (0..150 * 4).map(|x| (x * x * 7 % n_codewords) as u8).collect();
+    let users: Vec<f32> = (0..8 * 8).map(|x| (x as f32 * 0.71).cos()).collect();
+    let index = CodeIndex::from_codes(shape, &codebooks, &codes).unwrap();
+    let model = CodedFactors::new(UserVectors::new(users, 8).unwrap(), index, Provenance::default()).unwrap();
+    let people = IdMap::from_names((0..8).map(|user| format!("u{user}"))).unwrap();
+    let people = People::new(people, (0..8).map(|user| [ItemId(user), ItemId(3 * user)])).unwrap();
+    let items = Catalogue::new((0..150).map(|item| format!("item-{item}"))).unwrap();
+    let kind = *Kinds::builtin().get("rvq").unwrap();
+    Recommender::new(kind, Box::new(model), items, people, Provenance::default()).unwrap()
 }
 
 #[test]

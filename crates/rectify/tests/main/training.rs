@@ -1,6 +1,6 @@
 //! A recommender in a line, and a small one in another.
 
-use rectify::train::{Candidate, distil};
+use rectify::train::{Candidate, distil, settings};
 use rectify::{Goal, Overwrite, Recommender, train};
 use rectify_core::rng::Seed;
 use rectify_data::{Dataset, SyntheticConfig};
@@ -51,6 +51,20 @@ fn a_recommender_becomes_a_small_one_that_keeps_most_of_its_lists() {
     small.save(&path, Overwrite::Refuse).unwrap();
     let user = data.ids.users.name(1).unwrap();
     assert_eq!(Recommender::open(&path).unwrap().recommend(&user, 5).unwrap(), small.recommend(&user, 5).unwrap());
+}
+
+#[test]
+fn codebooks_are_sized_to_the_catalogue_and_larger_ones_are_remarked_on() {
+    let data = SyntheticConfig { n_items: 300, ..SyntheticConfig::tiny() }.generate("tiny", Seed(3)).unwrap();
+    let ials = settings(r#"{"embedding_dim": 16}"#).unwrap();
+    let teacher = train(&data, &Goal::of("ials", &ials)).unwrap();
+    let distilled = |codes: &str| distil(&teacher, &data, "rvq", &settings(codes).unwrap(), &Goal::default()).unwrap();
+    let sized = distilled(r#"{"n_codebooks": 4}"#);
+    assert_eq!(sized.provenance().settings["n_codewords"], 16);
+    assert!(sized.remarks().is_empty(), "{:?}", sized.remarks());
+    let large = distilled(r#"{"n_codebooks": 4, "n_codewords": 128}"#).remarks();
+    assert_eq!(large.len(), 1);
+    assert!(large[0].contains("16-dimensional vectors would take 19200: choose fewer codewords"), "{large:?}");
 }
 
 #[test]

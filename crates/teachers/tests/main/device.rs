@@ -1,4 +1,4 @@
-//! Training on a device against training on the processor: the same draws, losses and scores to rounding.
+//! Training on a device against training on the CPU: the same draws, losses and scores to rounding.
 //!
 //! Where there is a GPU the tests run on it, and on the emulated one too; elsewhere on the emulated one alone. Tolerance: 10⁻⁴ of a
 //! loss, 10⁻³ of the largest score after three epochs, since sums run in another order and Adam divides by small numbers at first.
@@ -51,15 +51,12 @@ fn scores(model: &dyn Scorer<Query = UserId>, n_users: u32) -> Vec<f32> {
 fn agree(what: &str, got: (&[f32], &FitReport), want: (&[f32], &FitReport)) {
     let losses = |report: &FitReport| report.history.iter().map(|epoch| epoch.loss).collect::<Vec<_>>();
     for (got, want) in losses(got.1).iter().zip(losses(want.1)) {
-        assert!((got - want).abs() <= 1e-4 * want, "{what}: loss {got}, on the processor {want}");
+        assert!((got - want).abs() <= 1e-4 * want, "{what}: loss {got}, on the CPU {want}");
     }
     assert_eq!(got.1.history.len(), want.1.history.len());
     let largest = want.0.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
     for (got, want) in got.0.iter().zip(want.0) {
-        assert!(
-            (got - want).abs() <= 1e-3 * largest,
-            "{what}: score {got}, on the processor {want}, largest {largest}"
-        );
+        assert!((got - want).abs() <= 1e-3 * largest, "{what}: score {got}, on the CPU {want}, largest {largest}");
     }
     let (first, last) = (want.1.history[0].loss, want.1.history[want.1.history.len() - 1].loss);
     assert_ne!(first, last, "{what}: it moves");

@@ -106,7 +106,7 @@ impl GpuOps {
     ///
     /// # Panics
     /// If sizes disagree.
-    #[expect(clippy::too_many_arguments, reason = "as on the processor")]
+    #[expect(clippy::too_many_arguments, reason = "as on the CPU")]
     pub fn bpr(
         &self,
         users: &Buffer<f32>,
@@ -147,7 +147,7 @@ impl GpuOps {
     ///
     /// # Panics
     /// If sizes disagree.
-    #[expect(clippy::too_many_arguments, reason = "as on the processor")]
+    #[expect(clippy::too_many_arguments, reason = "as on the CPU")]
     pub fn bce(
         &self,
         users: &Buffer<f32>,

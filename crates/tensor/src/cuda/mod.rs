@@ -2,7 +2,7 @@
 //!
 //! Each operation is a kernel of `crates/tensor/kernels/*.cu` behind a function that checks sizes; every list of places that a kernel
 //! reads was checked when it was uploaded ([`Places`], [`Groups`], [`DeviceCsr`]), so that no thread leaves its buffers. Sums have a
-//! fixed order: the same inputs give the same bits on the same device. Results agree with the processor's to rounding.
+//! fixed order: the same inputs give the same bits on the same device. Results agree with the CPU's to rounding.
 //!
 //! Everything is queued; only functions that return numbers wait.
 

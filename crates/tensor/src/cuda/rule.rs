@@ -23,7 +23,7 @@ impl TryFrom<Optimizer> for Rule {
             Optimizer::Adagrad(Adagrad { .. }) => Err(ConfigError {
                 model: None,
                 field: "optimizer.rule",
-                expected: "adam or sgd on a device; adagrad trains on the processor",
+                expected: "adam or sgd on a device; adagrad trains on the CPU",
                 got: "adagrad".into(),
             }),
         }

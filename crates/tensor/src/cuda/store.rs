@@ -1,6 +1,6 @@
 //! Parameters of a store on a device, for as long as an epoch lasts.
 //!
-//! A trainer keeps its parameters in a [`ParamStore`](crate::ParamStore), as on the processor: seeds, checkpoints, the best epoch and
+//! A trainer keeps its parameters in a [`ParamStore`](crate::ParamStore), as on the CPU: seeds, checkpoints, the best epoch and
 //! what is served are the store's. It takes them to the device before an epoch and brings them back behind it, memory of the
 //! optimiser included, so that a run may go on from a checkpoint, on either device.
 
@@ -21,7 +21,7 @@ pub struct DeviceParam {
 }
 
 impl DeviceParam {
-    /// A table with its memory of this rule; that of another is forgotten, as on the processor.
+    /// A table with its memory of this rule; that of another is forgotten, as on the CPU.
     ///
     /// # Errors
     /// [`GpuError`].

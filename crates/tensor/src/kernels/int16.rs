@@ -124,7 +124,7 @@ mod wide {
                     let pair = a.as_ptr().add((i + r) * k + 2 * p).cast::<i32>().read_unaligned();
                     let pair = _mm512_set1_epi32(pair);
                     for (sum, words) in sums.iter_mut().zip(words) {
-                        // Not the intrinsic: for a processor that it knows nothing of the compiler makes two slower instructions of it.
+                        // Not the intrinsic: for a CPU that it knows nothing of the compiler makes two slower instructions of it.
                         asm!(
                             "vpdpwssd {}, {}, {}",
                             inout(zmm_reg) *sum,

@@ -97,7 +97,7 @@ fn last_columns<const FMA: bool, const TURNED: bool>(
 /// The same sums in registers by hand: what the compiler makes of the plain loop runs at half the speed. Each sum adds its terms in the
 /// plain loop's order, so that the bits are the same.
 ///
-/// A tile is `$rows` rows of two registers: as many as the processor has registers for.
+/// A tile is `$rows` rows of two registers: as many as the CPU has registers for.
 #[cfg(target_arch = "x86_64")]
 macro_rules! by_hand {
     (

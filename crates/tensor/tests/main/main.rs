@@ -1,5 +1,5 @@
 //! The crate as its users see it: optimisers against PyTorch, the training loop, every operation of a device against the
-//! processor's.
+//! CPU's.
 
 mod cuda;
 mod torch_optimizers;

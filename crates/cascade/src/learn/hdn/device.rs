@@ -12,7 +12,7 @@ use super::{Keys, Training};
 use crate::{CascadeIndex, FitError, HdnConfig, ScoreLoss};
 
 /// As [`fit`](super::fit), on a device: the same draws and steps, with sums in another order, so that losses agree to rounding. Two
-/// runs on one device have the same bits. The teacher answers where it is, on the processor.
+/// runs on one device have the same bits. The teacher answers where it is, on the CPU.
 ///
 /// # Errors
 /// As [`fit`](super::fit); [`FitError::Config`] for Adagrad; [`FitError::Train`] for what the device refuses.

@@ -246,7 +246,7 @@ impl Network {
             }
             if Level::best() >= Level::Avx2 {
                 #[expect(unsafe_code, reason = "run-time dispatch to a build with more target features")]
-                // SAFETY: the best level is one that the processor has.
+                // SAFETY: the best level is one that the CPU has.
                 return unsafe { avx2(self, profile, scratch) };
             }
         }

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_has_the_digests_values_and_is_the_variance_of_the_drawn_bit() {
+    fn noise_has_the_closed_forms_values_and_is_the_variance_of_the_drawn_bit() {
         for level in LEVELS {
             for (x, want) in [(0.0f32, 1.0), (0.5, 0.401_716_4), (0.9, 0.049_553_0), (1.0, 0.026_771_4)] {
                 close(at(level, x)[0], want);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn slopes_in_the_parameter_have_the_digests_values() {
+    fn slopes_in_the_parameter_have_the_closed_forms_values() {
         let cases: [(f32, [f64; 5]); 4] = [
             (0.3, [0.291_312_6, 0.722_462_6, -1.422_506_6, 0.502_237_8, -1.297_092_0]),
             (1.0, [0.761_594_2, 0.122_978_2, -0.299_647_8, 0.056_837_3, -0.200_248_7]),

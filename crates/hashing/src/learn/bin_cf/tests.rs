@@ -248,7 +248,7 @@ fn without_penalties_and_distillation_a_step_is_that_of_bpr_on_tanh_rows() {
 }
 
 #[test]
-fn binary_and_relaxed_bpr_have_the_digests_values() {
+fn binary_and_relaxed_bpr_have_the_values_worked_out_by_hand() {
     // P = (0.5, -1), items (1, 0.2) and (-0.3, 0.4): relaxed scores 0.2016258 and -0.4239875, binary ones 0 and -2.
     let score = |u: [f64; 2], i: [f64; 2], f: fn(f64) -> f64| f(u[0]) * f(i[0]) + f(u[1]) * f(i[1]);
     let (u, i, j) = ([0.5, -1.0], [1.0, 0.2], [-0.3, 0.4]);

@@ -13,10 +13,10 @@ use crate::{CodedFactors, ConfigError, FitError, TeacherVectors};
 
 /// As [`fit`](super::fit), on a device, for settings like [the paper's](LightRecConfig::paper): bilinear similarity without a bias of the
 /// codewords, residual recurrence, items as the teacher has them, the inner-product hint or none, and no Adagrad. The draws and steps are the
-/// same, sums run in another order, so that losses agree to rounding. Codes that are served are chosen on the processor.
+/// same, sums run in another order, so that losses agree to rounding. Codes that are served are chosen on the CPU.
 ///
 /// # Errors
-/// As [`fit`](super::fit); [`FitError::Config`] for other settings, which train on the processor alone; [`FitError::Train`] for what the
+/// As [`fit`](super::fit); [`FitError::Config`] for other settings, which train on the CPU alone; [`FitError::Train`] for what the
 /// device refuses.
 pub fn fit_on(
     ops: &GpuOps,

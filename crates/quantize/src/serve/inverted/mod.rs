@@ -1,4 +1,4 @@
-//! Codes in lists, of which a query visits some.
+//! Codes in inverted lists, of which a query visits some.
 
 mod file;
 mod visit;
@@ -12,7 +12,7 @@ use super::kernels::Level;
 use super::search::{Queries, Search};
 use crate::{CodeIndex, CodeShape, CodesError};
 
-/// A [`CodeIndex`] whose items stand in lists by their code in the first codebook, so that a query looks at some lists only.
+/// A [`CodeIndex`] whose items stand in inverted lists by their code in the first codebook, so that a query looks at some lists only.
 ///
 /// For summed codewords the first codebook is the coarse one (the others hold residuals), so no other clustering is needed: a
 /// query visits the `n_probes` lists whose codewords have the largest inner products with it, and ends before that when no item of

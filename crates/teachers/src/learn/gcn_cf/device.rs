@@ -13,7 +13,7 @@ use crate::learn::triples::{Batch, BatchRows};
 use crate::{Factors, FitError};
 
 /// As [`fit`](super::fit), on a device: the same draws and steps, with sums in another order, so that losses agree to rounding. Two
-/// runs on one device have the same bits. Served vectors are made on the processor.
+/// runs on one device have the same bits. Served vectors are made on the CPU.
 ///
 /// # Errors
 /// As [`fit`](super::fit); [`FitError::Config`] for Adagrad; [`FitError::Train`] for what the device refuses.

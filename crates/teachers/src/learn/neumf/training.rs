@@ -13,7 +13,7 @@ use super::params::{Keys, parameters};
 use crate::serve::neumf::parts::Parts;
 use crate::{FitError, NeuMf, NeuMfConfig};
 
-/// A model in training, on the processor.
+/// A model in training, on the CPU.
 pub(super) struct Training<'a, 'g> {
     data: &'a Interactions,
     pub(super) config: &'a NeuMfConfig,

@@ -15,7 +15,7 @@ use super::parts::Parts;
 /// The first layer of the tower is linear in the concatenation, so its share of each item is computed once, when the model
 /// is made (one vector of the first layer's width an item), and its share of the user once a query.
 ///
-/// As a [`Retriever`](rectify_core::Retriever) it gives the answers of scoring every item. On a processor with AVX-512 VNNI it gets there in half the
+/// As a [`Retriever`](rectify_core::Retriever) it gives the answers of scoring every item. On a CPU with AVX-512 VNNI it gets there in half the
 /// time: a first pass in 16-bit integers with a proven bound leaves few items to score in f32 ([`candidates`](Self::candidates)), if the
 /// tower has at least two layers, all but the last of even width. That takes twice the items' memory.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ impl NeuMf {
             first
         });
         let mut model = Self { config, n_users, n_items, parts, products, first, first_pass: None };
-        // Slower than f32 where the processor has no such products.
+        // Slower than f32 where the CPU has no such products.
         if Level::best() >= Level::Avx512Vnni {
             model.first_pass = model.first_pass();
         }

@@ -1,4 +1,4 @@
-//! Every operation on a device against the processor's, on fresh random data around the edges of blocks.
+//! Every operation on a device against the CPU's, on fresh random data around the edges of blocks.
 //!
 //! Where there is a GPU the tests run on it, and on the emulated one too; elsewhere on the emulated one alone. Tolerance: 2·10⁻⁵ of
 //! the largest value, since sums run in another order.

@@ -32,7 +32,7 @@ fn steps_on_all_rows_on_some_and_on_all_with_some_gradients() {
                     ops.step_rows(&mut param, &rule, dim, &rows, update, &grads).unwrap();
                 }
                 param.into_rows(&ops, &mut there, &rule).unwrap();
-                // On the processor it goes on with the memory that came back.
+                // On the CPU it goes on with the memory that came back.
                 let (rows, grads) = draw(3);
                 for table in [&mut here, &mut there] {
                     table.apply(&rows, &grads, &optimizer);
@@ -60,5 +60,5 @@ fn steps_on_all_rows_on_some_and_on_all_with_some_gradients() {
 #[test]
 fn a_rule_that_devices_do_not_know_is_named() {
     let error = Rule::try_from(Optimizer::Adagrad(Adagrad::default())).unwrap_err().to_string();
-    assert_eq!(error, "optimizer.rule is adagrad, expected adam or sgd on a device; adagrad trains on the processor");
+    assert_eq!(error, "optimizer.rule is adagrad, expected adam or sgd on a device; adagrad trains on the CPU");
 }

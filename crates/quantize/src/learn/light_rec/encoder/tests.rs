@@ -1,4 +1,5 @@
-//! The digest's oracles, and gradients against differences of the surrogate that straight-through selection stands for.
+//! Values worked out by hand from the equations of the paper (section 3), and gradients against differences of the surrogate that
+//! straight-through selection stands for.
 
 use rectify_core::rng::Seed;
 use rectify_tensor::kernels::softmax_rows;
