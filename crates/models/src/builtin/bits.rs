@@ -2,8 +2,7 @@
 
 use rectify_core::artifact::ArtifactWriter;
 use rectify_core::{
-    ForUsers, Format, Hit, Index, ItemFilter, ItemId, ItemVectors, QueryError, Retriever, Scorer, TopK, UserVectors,
-    check_len,
+    ForUsers, Format, Hit, Index, ItemFilter, ItemId, ItemVectors, QueryError, Retriever, TopK, UserVectors, check_len,
 };
 use rectify_hashing::{BinaryCodes, BinaryFactors, HammingIndex};
 

@@ -4,14 +4,7 @@ use rectify::{Catalogue, IdMap, Kinds, Overwrite, People, Provenance, RecommendE
 use rectify_core::{ItemId, UserVectors};
 use rectify_quantize::{CodeIndex, CodeShape, CodedFactors, Composition};
 
-use crate::common::shop;
-
-fn saved(model: &Recommender, name: &str) -> (tempfile::TempDir, std::path::PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(name);
-    model.save(&path, Overwrite::Refuse).unwrap();
-    (folder, path)
-}
+use crate::common::{coded, saved, shop};
 
 #[test]
 fn everything_comes_back_from_a_file_and_equal_content_gives_equal_bytes() {
@@ -110,19 +103,6 @@ fn a_newer_version_is_refused_by_a_sentence() {
     assert!(said.contains("99") && said.contains("version"), "{said}");
 }
 
-#[test]
-fn the_golden_file_of_version_1_opens() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/recommender-1.rectify");
-    let golden = Recommender::open(path).unwrap();
-    let shop = shop();
-    assert_eq!(golden.recommend("anna", 6).unwrap(), shop.recommend("anna", 6).unwrap());
-    assert_eq!(golden.recommend_for(&["SKU-05"], 6).unwrap(), shop.recommend_for(&["SKU-05"], 6).unwrap());
-    assert_eq!(golden.items().name("SKU-04"), Some("Müsli"));
-    // The bytes of a file are part of its format.
-    let (_folder, written) = saved(&shop, "shop.rectify");
-    assert_eq!(std::fs::read(path).unwrap(), std::fs::read(written).unwrap());
-}
-
 /// The reader of docs/format.md, run where there is a Python.
 #[test]
 #[expect(clippy::print_stdout, reason = "a skipped test says so")]
@@ -141,22 +121,6 @@ fn a_short_reader_in_python_gets_the_same_lists() {
         let expected: Vec<String> = model.recommend(user, 3).unwrap().into_iter().map(|one| one.item).collect();
         assert_eq!(String::from_utf8(run.stdout).unwrap().split_whitespace().collect::<Vec<_>>(), expected);
     }
-}
-
-/// 150 items of four codes, eight users.
-fn coded(composition: Composition, n_codewords: usize) -> Recommender {
-    let shape = CodeShape { embedding_dim: 8, n_codebooks: 4, n_codewords, composition };
-    let values = 4 * n_codewords * shape.codeword_dim();
-    let codebooks: Vec<f32> = (0..values).map(|x| (x as f32 * 0.37).sin()).collect();
-    let codes: Vec<u8> = (0..150 * 4).map(|x| (x * x * 7 % n_codewords) as u8).collect();
-    let users: Vec<f32> = (0..8 * 8).map(|x| (x as f32 * 0.71).cos()).collect();
-    let index = CodeIndex::from_codes(shape, &codebooks, &codes).unwrap();
-    let model = CodedFactors::new(UserVectors::new(users, 8).unwrap(), index, Provenance::default()).unwrap();
-    let people = IdMap::from_names((0..8).map(|user| format!("u{user}"))).unwrap();
-    let people = People::new(people, (0..8).map(|user| [ItemId(user), ItemId(3 * user)])).unwrap();
-    let items = Catalogue::new((0..150).map(|item| format!("item-{item}"))).unwrap();
-    let kind = *Kinds::builtin().get("rvq").unwrap();
-    Recommender::new(kind, Box::new(model), items, people, Provenance::default()).unwrap()
 }
 
 #[test]

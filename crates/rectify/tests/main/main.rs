@@ -4,6 +4,7 @@
 
 mod common;
 mod file;
+mod golden;
 mod new_items;
 mod own_kind;
 mod questions;
