@@ -64,6 +64,7 @@ const LAB: &[&str] = &["rectify-core", "rectify-data", "rectify-eval", "rectify-
 
 /// What speaks to people.
 const PROGRAM: &[&str] = &[
+    "rectify",
     "rectify-args",
     "rectify-core",
     "rectify-cuda",

@@ -1,6 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+mod recommender;
+
 use std::path::PathBuf;
+
+pub use recommender::{DistilArgs, InspectArgs, OutArgs, RecommendArgs, SimilarArgs, TrainArgs};
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -26,11 +30,11 @@ pub struct ReproduceArgs {
     #[arg(long, value_name = "NAME", conflicts_with = "input")]
     pub dataset: Option<String>,
     /// Any file of a known format, or a folder with train and test files, instead of a named data set
-    #[arg(long, value_name = "PATH", requires = "format")]
+    #[arg(long, value_name = "PATH")]
     pub input: Option<PathBuf>,
-    /// Format of --input (`cargo xtask data list` names them)
-    #[arg(long, value_name = "F", requires = "input")]
-    pub format: Option<String>,
+    /// How to read --input
+    #[command(flatten)]
+    pub read: ReadArgs,
     /// How much work: `quick` is minutes, `paper` is what the paper did, `small` a part of it where an experiment has one
     #[arg(long, value_enum, default_value_t = Profile::Quick)]
     pub profile: Profile,
@@ -177,11 +181,34 @@ pub struct SourceArgs {
     #[arg(value_name = "NAME", required_unless_present = "input", conflicts_with = "input")]
     pub name: Option<String>,
     /// Any file of a known format instead
-    #[arg(long, value_name = "PATH", requires = "format")]
+    #[arg(long, value_name = "PATH")]
     pub input: Option<PathBuf>,
-    /// Format of --input
+    /// How to read --input
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+/// How to read a file of interactions.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ReadArgs {
+    /// Format of --input (`data list` names them); by the file's ending when omitted
     #[arg(long, value_name = "F", requires = "input")]
     pub format: Option<String>,
+    /// Column of the user; the usual names are known
+    #[arg(long, value_name = "NAME", requires = "input")]
+    pub user_column: Option<String>,
+    /// Column of the item; the usual names are known
+    #[arg(long, value_name = "NAME", requires = "input")]
+    pub item_column: Option<String>,
+    /// Column of the rating; the usual names are known
+    #[arg(long, value_name = "NAME", requires = "input")]
+    pub rating_column: Option<String>,
+    /// Column of the time; the usual names are known
+    #[arg(long, value_name = "NAME", requires = "input")]
+    pub time_column: Option<String>,
+    /// Keep only pairs with at least this rating
+    #[arg(long, value_name = "R", requires = "input", allow_negative_numbers = true)]
+    pub rating_at_least: Option<f32>,
 }
 
 /// Size of the synthetic data.

@@ -14,6 +14,8 @@ use rectify_data::{
 };
 use rectify_lab::refusal;
 
+use crate::input;
+
 /// Carries out one verb.
 pub(crate) fn run(args: &DataArgs) -> Result<()> {
     let places = Places::usual(args.data.as_deref());
@@ -34,12 +36,11 @@ pub(crate) fn run(args: &DataArgs) -> Result<()> {
 
 /// What the arguments name.
 fn named(args: &SourceArgs, places: &Places) -> Result<DataSource> {
-    match (&args.name, &args.input, &args.format) {
-        (Some(name), ..) => Ok(DataSource::named(name, places)?),
-        (None, Some(path), Some(format)) => {
-            DataSource::path(path, format, places).with_context(|| format!("--input {}", path.display()))
-        }
-        _ => Err(refusal::usage("name a data set, or give --input and --format")),
+    match (&args.name, &args.input) {
+        (Some(name), _) => Ok(DataSource::named(name, places)?),
+        (None, Some(path)) => DataSource::file(path, &input::options(&args.read), places)
+            .with_context(|| format!("--input {}", path.display())),
+        (None, None) => Err(refusal::usage("name a data set, or give --input")),
     }
 }
 

@@ -1,14 +1,18 @@
-//! The program `rectify`: reproduce papers, handle data.
+//! The program `rectify`: train, distil, recommend; reproduce papers, handle data.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
 
 #[cfg(feature = "cuda")]
 mod cuda;
 mod data;
+mod input;
 #[cfg(feature = "train")]
 mod progress;
+mod recommender;
 #[cfg(feature = "train")]
 mod reproduce;
+#[cfg(feature = "train")]
+mod train;
 
 use std::process::ExitCode;
 
@@ -21,7 +25,7 @@ use rectify_lab::refusal;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Fast, small, accurate recommendation: reproduce papers, handle data.
+/// Fast, small, accurate recommendation: train, distil and ask a recommender in one file; reproduce papers, handle data.
 #[derive(Debug, Parser)]
 #[command(name = "rectify", version, after_help = args::EXIT_CODES)]
 struct Cli {
@@ -31,6 +35,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Train(args::TrainArgs),
+    Distil(args::DistilArgs),
+    Recommend(args::RecommendArgs),
+    Similar(args::SimilarArgs),
+    Inspect(args::InspectArgs),
     Reproduce(args::ReproduceArgs),
     Data(args::DataArgs),
     /// What scripts ask about CUDA
@@ -55,11 +64,18 @@ fn main() -> ExitCode {
 fn run(verb: Verb) -> Result<()> {
     match verb {
         #[cfg(feature = "train")]
+        Verb::Train(args) => train::train(&args),
+        #[cfg(feature = "train")]
+        Verb::Distil(args) => train::distil(&args),
+        #[cfg(feature = "train")]
         Verb::Reproduce(args) => reproduce::run(&args),
         #[cfg(not(feature = "train"))]
-        Verb::Reproduce(_) => {
-            Err(refusal::usage("reproduce needs the feature `train`, which this rectify was built without"))
+        Verb::Train(_) | Verb::Distil(_) | Verb::Reproduce(_) => {
+            Err(refusal::usage("this verb needs the feature `train`, which this rectify was built without"))
         }
+        Verb::Recommend(args) => recommender::recommend(&args),
+        Verb::Similar(args) => recommender::similar(&args),
+        Verb::Inspect(args) => recommender::inspect(&args),
         Verb::Data(args) => data::run(&args),
         #[cfg(feature = "cuda")]
         Verb::Cuda(verb) => cuda::run(&verb),

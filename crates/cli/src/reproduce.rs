@@ -7,6 +7,7 @@ use rectify_lab::experiment::ExperimentFile;
 use rectify_lab::{Reproduction, report};
 use rectify_models::train::Place;
 
+use crate::input;
 use crate::progress::Progress;
 
 /// Carries out the verb.
@@ -21,8 +22,8 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
     let places = Places::usual(args.data.as_deref());
     let source = match &args.input {
         Some(path) => {
-            let format = args.format.as_deref().unwrap_or_default();
-            Some(DataSource::path(path, format, &places).with_context(|| format!("--input {}", path.display()))?)
+            let source = DataSource::file(path, &input::options(&args.read), &places);
+            Some(source.with_context(|| format!("--input {}", path.display()))?)
         }
         None => args.dataset.as_deref().map(|name| DataSource::named(name, &places)).transpose()?,
     };

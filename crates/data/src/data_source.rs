@@ -9,7 +9,7 @@ use rectify_core::{Fault, UnknownName};
 use crate::manifest::{search_dirs, user_cache_dir};
 use crate::{
     Amount, CleanError, Cleaning, ColdItems, Dataset, FilesSplit, Format, Manifest, ManifestError, PerUser, Pick,
-    PrepareError, Protocol, ReadError, Recipe, Rounding, SyntheticConfig, SyntheticError, clean,
+    PrepareError, Protocol, ReadError, ReadOptions, Recipe, Rounding, SyntheticConfig, SyntheticError, clean,
 };
 
 /// Folders on this machine that data come from and go to.
@@ -51,6 +51,17 @@ enum From {
     Synthetic { config: SyntheticConfig, cleaning: Cleaning },
     Manifest(Box<Manifest>),
     Path(Box<Recipe>),
+}
+
+/// How to read a file, and what to keep of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FileOptions {
+    /// Name of the format; by the file's ending when omitted.
+    pub format: Option<String>,
+    /// Columns and separators.
+    pub read: ReadOptions,
+    /// What to remove.
+    pub cleaning: Cleaning,
 }
 
 /// Built-in data: name, settings, what it is for.
@@ -131,13 +142,29 @@ impl DataSource {
     /// # Errors
     /// An unknown format, a path where nothing is, or a folder in which parts are missing or double.
     pub fn path(path: &Path, format: &str, places: &Places) -> Result<Self, DataSourceError> {
-        let known = Format::ALL.iter().map(|format| format.name());
-        let found = Format::ALL.iter().copied().find(|known| known.name() == format);
-        let format = found.ok_or_else(|| UnknownName::new("format", format, known))?;
+        let options = FileOptions { format: Some(format.to_owned()), ..FileOptions::default() };
+        Self::file(path, &options, places)
+    }
+
+    /// As [`path`](Self::path), of the format that the file's ending names unless the options say another.
+    ///
+    /// # Errors
+    /// As [`path`](Self::path), or an ending that names no format.
+    pub fn file(path: &Path, options: &FileOptions, places: &Places) -> Result<Self, DataSourceError> {
+        let format = match &options.format {
+            Some(name) => {
+                let known = Format::ALL.iter().map(|format| format.name());
+                let found = Format::ALL.iter().copied().find(|known| known.name() == name);
+                Some(found.ok_or_else(|| UnknownName::new("format", name, known))?)
+            }
+            None => None,
+        };
         if !path.exists() {
             return Err(DataSourceError::Missing(path.to_owned()));
         }
+        let format = format.map_or_else(|| Format::of_path(path), Ok).map_err(DataSourceError::Parts)?;
         let recipe = Recipe::of_path(path, format).map_err(DataSourceError::Parts)?;
+        let recipe = Recipe { options: options.read.clone(), cleaning: options.cleaning.clone(), ..recipe };
         let name =
             path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned());
         Ok(Self { name, from: From::Path(Box::new(recipe)), places: places.clone() })

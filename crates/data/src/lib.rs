@@ -21,7 +21,7 @@ mod synthetic;
 
 pub use builder::{Duplicates, InteractionsBuilder, InteractionsError};
 pub use clean::{CleanError, Cleaning, KCore, clean};
-pub use data_source::{DataSource, DataSourceError, Places, SYNTHETIC};
+pub use data_source::{DataSource, DataSourceError, FileOptions, Places, SYNTHETIC};
 pub use dataset::{Dataset, IdMaps, Provenance, Step};
 pub use describe::{Description, Quantiles, describe};
 pub use features::{Categories, WordCounts};

@@ -133,8 +133,21 @@ mod reproduce {
     }
 
     #[test]
-    fn input_without_format() {
-        check(&refused(EXPERIMENT, &["--input", "x"]), 2, &["--format"]);
+    fn an_ending_that_names_no_format() {
+        let place = Place::new(EXPERIMENT);
+        std::fs::write(place.path("sales.txt"), "a,b\n").unwrap();
+        check(&failure(place.reproduce(&["--input", "sales.txt"])), 3, &["sales.txt", "csv, tsv", "--format NAME"]);
+    }
+
+    #[test]
+    fn a_missing_column_names_the_flag_that_mends_it() {
+        let place = Place::new(EXPERIMENT);
+        std::fs::write(place.path("sales.csv"), "who,sku\na,b\n").unwrap();
+        let got = failure(place.reproduce(&["--input", "sales.csv"]));
+        check(&got, 3, &["no column for the user", "who, sku", "--user-column NAME"]);
+        let got = failure(place.reproduce(&["--input", "sales.csv", "--user-column", "whom"]));
+        check(&got, 3, &["expected one of whom"]);
+        check(&refused(EXPERIMENT, &["--user-column", "who"]), 2, &["--input"]);
     }
 
     #[test]

@@ -6,5 +6,7 @@ mod bad_input;
 mod common;
 mod fetch;
 #[cfg(feature = "train")]
+mod recommender;
+#[cfg(feature = "train")]
 mod reproduce;
 mod server;

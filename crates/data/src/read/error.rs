@@ -47,7 +47,9 @@ pub enum ReadError {
         expected: String,
     },
     /// A header without a column that is needed.
-    #[error("{path}:1: no column for the {role}: found {found}, expected one of {expected}; name it in the options")]
+    #[error(
+        "{path}:1: no column for the {role}: found {found}, expected one of {expected}; say which with --{role}-column NAME"
+    )]
     Column {
         /// The file.
         path: PathBuf,
@@ -83,6 +85,14 @@ pub enum ReadError {
         got: String,
         /// Names there are.
         expected: String,
+    },
+    /// A file whose ending names no format.
+    #[error("{path}: the ending names no format, expected one of {known}; or say --format NAME")]
+    Ending {
+        /// The file.
+        path: PathBuf,
+        /// Endings that do.
+        known: &'static str,
     },
     /// A format that this build was made without.
     #[error("{path}: this build reads no {format} files; build with feature {feature}")]

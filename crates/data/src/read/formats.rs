@@ -1,6 +1,7 @@
 //! One reader a format: lines in, rows out.
 
 mod csv;
+mod json_lines;
 mod mind;
 #[cfg(feature = "parquet")]
 mod parquet;
@@ -33,6 +34,7 @@ pub(super) fn read_file(
         Format::Citeulike => citeulike(source.lines()?, log),
         Format::Pairs => pairs(source.lines()?, options, log),
         Format::Inter => csv::read_inter(source, options, log),
+        Format::Jsonl => json_lines::read_json_lines(source, options, log),
         Format::Mind => mind::read_behaviors(source.lines()?, options, log),
         #[cfg(feature = "parquet")]
         Format::Parquet => parquet::read_parquet(source, options, log),
@@ -247,18 +249,71 @@ fn text_id<'a>(id: &'a [u8], what: &str) -> Result<&'a [u8], Problem> {
     if id.is_empty() { Err(Problem::new("nothing", format!("a {what} id"))) } else { Ok(id) }
 }
 
+/// A number, with a point or, as much of Europe writes it, a comma before its fraction.
 fn rating(field: &[u8]) -> Result<f32, Problem> {
-    std::str::from_utf8(field)
+    let text = std::str::from_utf8(field).unwrap_or_default();
+    let with_comma = || {
+        let (whole, fraction) = text.split_once(',')?;
+        let digits = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
+        if digits { format!("{whole}.{fraction}").parse().ok() } else { None }
+    };
+    text.parse::<f32>()
         .ok()
-        .and_then(|text| text.parse::<f32>().ok())
+        .or_else(with_comma)
         .filter(|rating| rating.is_finite())
         .ok_or_else(|| Problem::quote(field, "a finite number as rating"))
 }
 
-/// Whole seconds; a fraction, which some tools write, is cut.
+/// Whole seconds; a fraction, which some tools write, is cut. A date, or a date with a time, is of ISO 8601; without an offset it is of UTC.
 fn time(field: &[u8]) -> Result<i64, Problem> {
     let text = std::str::from_utf8(field).unwrap_or_default();
     let whole = || text.parse::<i64>().ok();
     let float = || text.parse::<f64>().ok().filter(|seconds| seconds.abs() < 9e18).map(|seconds| seconds as i64);
-    whole().or_else(float).ok_or_else(|| Problem::quote(field, "a time in seconds"))
+    whole()
+        .or_else(float)
+        .or_else(|| iso_time(text))
+        .ok_or_else(|| Problem::quote(field, "a time in seconds, or of ISO 8601 as in 2026-03-31T18:05:00Z"))
+}
+
+fn iso_time(text: &str) -> Option<i64> {
+    // A date ends the numbers that could be meant otherwise: 2026 alone is a second.
+    if text.len() < 10 || text.as_bytes()[4] != b'-' {
+        return None;
+    }
+    let stamp = || text.parse::<jiff::Timestamp>().ok();
+    let civil = || jiff::tz::Offset::UTC.to_timestamp(text.parse::<jiff::civil::DateTime>().ok()?).ok();
+    stamp().or_else(civil).map(jiff::Timestamp::as_second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_seconds_or_iso_8601() {
+        let times = [
+            ("1700000000", 1_700_000_000),
+            ("1700000000.9", 1_700_000_000),
+            ("2023-11-14T22:13:20Z", 1_700_000_000),
+            ("2023-11-14 22:13:20", 1_700_000_000),
+            ("2023-11-14T23:13:20.250+01:00", 1_700_000_000),
+            ("2023-11-14", 1_699_920_000),
+        ];
+        for (text, seconds) in times {
+            assert_eq!(time(text.as_bytes()).unwrap(), seconds, "{text}");
+        }
+        for text in ["", "yesterday", "14.11.2023", "2023-13-01"] {
+            assert!(time(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ratings_may_have_a_decimal_comma() {
+        for (text, number) in [("4.5", 4.5), ("4,5", 4.5), ("-1", -1.0)] {
+            assert_eq!(rating(text.as_bytes()).unwrap(), number);
+        }
+        for text in ["4,", "1,000,5", "four", "NaN", "inf"] {
+            assert!(rating(text.as_bytes()).is_err(), "{text}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Which format a file has, and how to read it.
 
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,8 @@ formats! {
     Inter => "inter",
     /// MIND's `behaviors.tsv`.
     Mind => "mind",
+    /// JSON lines: an object a line, columns by name.
+    Jsonl => "jsonl",
     /// Columns by name from a Parquet file (build with feature `parquet`).
     Parquet => "parquet",
 }
@@ -56,6 +59,31 @@ impl FromStr for Format {
             what: "format",
             got: name.to_owned(),
             expected: Self::ALL.iter().map(|format| format.name()).collect::<Vec<_>>().join(", "),
+        })
+    }
+}
+
+impl Format {
+    /// The format that a file's ending names, with `.gz` or `.zst` behind it or without.
+    ///
+    /// # Errors
+    /// An ending that names none.
+    pub fn of_path(path: &Path) -> Result<Self, ReadError> {
+        let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let plain = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
+        Ok(match plain.rsplit_once('.').map_or("", |(_, ending)| ending) {
+            "csv" | "tsv" => Self::Csv,
+            "data" => Self::Tab,
+            "dat" => Self::Movielens,
+            "inter" => Self::Inter,
+            "jsonl" | "ndjson" => Self::Jsonl,
+            "parquet" | "pq" => Self::Parquet,
+            _ => {
+                return Err(ReadError::Ending {
+                    path: path.to_owned(),
+                    known: "csv, tsv, jsonl, ndjson, parquet, inter (RecBole), dat (MovieLens `::`), data (tabs, no header)",
+                });
+            }
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Bytes and lines of a file, plain, gzip or zip, told apart by their first bytes.
+//! Bytes and lines of a file, plain, gzip, zstd or zip, told apart by their first bytes.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
@@ -71,6 +71,14 @@ impl Source {
         let file = BufReader::with_capacity(BUFFER, file);
         match magic {
             [0x1f, 0x8b, ..] if got >= 2 => Ok(Box::new(MultiGzDecoder::new(file))),
+            [0x28, 0xb5, 0x2f, 0xfd] => {
+                let damaged = |problem: String| io::Error::new(io::ErrorKind::InvalidData, problem);
+                let decoder = ruzstd::decoding::StreamingDecoder::new(file);
+                match decoder {
+                    Ok(decoder) => Ok(Box::new(Unpacked(decoder))),
+                    Err(error) => Err(self.read_error(0, damaged(error.to_string()))),
+                }
+            }
             [b'P', b'K', 3, 4] => Err(ReadError::Folder {
                 path: self.path.clone(),
                 problem: "this is a zip archive; unpack it, or name the member to read".into(),
@@ -109,6 +117,17 @@ impl Source {
     pub(crate) fn lines(&self) -> Result<Lines, ReadError> {
         let reader = BufReader::with_capacity(BUFFER, self.open()?);
         Ok(Lines { source: self.clone(), reader, buffer: Vec::new(), number: 0 })
+    }
+}
+
+/// A decompressor whose every error but those of the system says that the data are damaged.
+struct Unpacked<R>(R);
+
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| {
+            if error.kind() == io::ErrorKind::Other { io::Error::new(io::ErrorKind::InvalidData, error) } else { error }
+        })
     }
 }
 

@@ -255,8 +255,8 @@ fn a_wrong_separator_is_an_error_that_quotes_the_line() {
 fn a_missing_column_is_an_error_that_names_what_there_is() {
     assert_eq!(
         message(read(Format::Csv, "movieId,rating\n1,2\n")),
-        ":1: no column for the user: found movieId, rating, expected one of user, userid, uid, reviewerid, visitorid; \
-         name it in the options"
+        ":1: no column for the user: found movieId, rating, expected one of user, userid, uid, username, reviewerid, \
+         visitorid and others like them; say which with --user-column NAME"
     );
     assert!(message(read(Format::Inter, "user_id:token\trating:float\n1\t2\n")).contains("no column for the item"));
     let options = ReadOptions { time_column: Some("when".into()), ..ReadOptions::default() };
@@ -289,7 +289,51 @@ fn ratings_and_times_that_are_no_numbers_are_errors() {
         let text = message(read(Format::Csv, format!("user,item,rating\n1,2,{bad}\n")));
         assert_eq!(text, format!(":2: found {bad:?}, expected a finite number as rating"));
     }
-    assert!(message(read(Format::Tab, "1\t2\t3\tnoon\n")).ends_with("found \"noon\", expected a time in seconds"));
+    assert!(message(read(Format::Tab, "1\t2\t3\tnoon\n")).contains("found \"noon\", expected a time in seconds"));
+}
+
+#[test]
+fn a_shops_export_reads_as_it_is() {
+    let csv =
+        "Customer-ID;SKU;product_name;quantity;timestamp\nä1;A-7;Tee;2;2026-03-31T18:05:00Z\nb2;A-7;Tee;1;2026-04-01\n";
+    let data = read(Format::Csv, csv).unwrap();
+    assert_eq!(rows(&data), [row("b2", "A-7", None, Some(1_775_001_600)), row("ä1", "A-7", None, Some(1_774_980_300))]);
+}
+
+#[test]
+fn json_lines_have_columns_by_member() {
+    let lines = "{\"user_id\": \"ann\", \"item_id\": 7, \"rating\": 4.5, \"other\": []}\n\n\
+                 {\"user_id\": 12, \"item_id\": \" x \", \"rating\": \"3,5\"}\n";
+    let data = read(Format::Jsonl, lines).unwrap();
+    assert_eq!(rows(&data), [row("12", "x", Some(3.5), None), row("ann", "7", Some(4.5), None)]);
+    let wrong = |second: &str| message(read(Format::Jsonl, format!("{{\"user\": 1, \"item\": 2}}\n{second}\n")));
+    assert!(wrong("[1]").starts_with(":2: found \"[1]\", expected a JSON object a line"), "{}", wrong("[1]"));
+    assert_eq!(wrong("{\"user\": 1}"), ":2: found no \"item\", expected one, as the first line has");
+    assert_eq!(wrong("{\"user\": null, \"item\": 1}"), ":2: found user: null, expected a string or a number");
+    assert!(message(read(Format::Jsonl, "{\"who\": 1}\n")).contains("no column for the user: found who"));
+}
+
+#[test]
+fn zstd_is_told_by_its_bytes_and_a_damaged_one_is_an_error() {
+    let packed =
+        |text: &str| ruzstd::encoding::compress_to_vec(text.as_bytes(), ruzstd::encoding::CompressionLevel::Fastest);
+    let whole = packed("user,item\n1,2\n");
+    assert_eq!(rows(&read(Format::Csv, &whole).unwrap()), [row("1", "2", None, None)]);
+    let cut = read(Format::Csv, &whole[..whole.len() - 6]).unwrap_err().to_string();
+    assert!(cut.contains("is damaged"), "{cut}");
+}
+
+#[test]
+fn endings_name_formats() {
+    let named = |name: &str| Format::of_path(Path::new(name));
+    let known =
+        [("a.csv", Format::Csv), ("A.TSV.GZ", Format::Csv), ("u.data", Format::Tab), ("r.dat", Format::Movielens)];
+    for (name, format) in known {
+        assert_eq!(named(name).unwrap(), format, "{name}");
+    }
+    assert_eq!(named("x.jsonl.zst").unwrap(), Format::Jsonl);
+    let text = named("sales.txt").unwrap_err().to_string();
+    assert!(text.contains("sales.txt") && text.contains("or say --format NAME"), "{text}");
 }
 
 #[test]

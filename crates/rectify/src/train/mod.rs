@@ -10,13 +10,13 @@ use std::path::Path;
 use rectify_core::rng::Seed;
 use rectify_core::{DataFacts, Fault, ItemId, Measured, Provenance, UserId};
 use rectify_data::{
-    Amount, ColdItems, DataSource, DataSourceError, Dataset, Holdout, Interactions, PerUser, Pick, Places, Protocol,
-    Rounding, Split, SplitError, split,
+    Amount, ColdItems, DataSource, DataSourceError, Dataset, FileOptions, Holdout, IdMaps, Interactions, PerUser, Pick,
+    Places, Protocol, Rounding, Split, SplitError, split,
 };
 use rectify_eval::stats::Bootstrap;
 use rectify_eval::{Candidates, CompareError, EvalError, Metric, evaluate_test};
 use rectify_models::train::{Selection, digest, system};
-use rectify_models::{Kinds, Model, Settings};
+use rectify_models::{Kinds, Model, ModelError, Settings};
 
 pub use self::fold_in::{FoldedIn, choose_fold_in};
 pub use self::search::{Candidate, quick};
@@ -114,7 +114,8 @@ impl TrainError {
 
 /// Trains the candidates of a goal on `data`, chooses on held-out items, and trains the best again on everything.
 ///
-/// A fifth of each user's items is held out: a tenth to choose by, a tenth to be measured on once. Values with their intervals lie in
+/// A fifth of each user's items is held out: a tenth to choose by, a tenth to be measured on once (one item each where half of the people have
+/// fewer than seven). Values with their intervals lie in
 /// the [provenance](Recommender::provenance); the fold-in of new people is chosen on the same validation part.
 ///
 /// # Errors
@@ -178,33 +179,64 @@ pub fn settings(json: &str) -> Result<Settings, RecommendError> {
     Ok(serde_json::from_str(json).map_err(|error| TrainError::Settings { got: json.to_owned(), error })?)
 }
 
-/// Reads interactions: a built-in or public data set by its name, or a file by its ending (`.csv`, `.tsv`, `.dat`, `.inter`, `.parquet`).
+/// Reads interactions: a built-in or public data set by its name, or a file by its ending (`.csv`, `.tsv`, `.jsonl`, `.parquet`, `.inter`,
+/// `.dat`, `.data`; also with `.gz` or `.zst` behind it).
 ///
 /// # Errors
 /// A name or an ending that is unknown, or a file that cannot be read.
 pub fn read(name_or_path: &str) -> Result<Dataset, RecommendError> {
     let (path, places) = (Path::new(name_or_path), Places::usual(None));
     let source = if path.exists() {
-        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
-        let format = match ending.as_str() {
-            "tsv" | "data" => "tab",
-            "dat" => "movielens",
-            // The endings that are names of formats; others are refused with the nearest one.
-            other => other,
-        };
-        DataSource::path(path, format, &places)
+        DataSource::file(path, &FileOptions::default(), &places)
     } else {
         DataSource::named(name_or_path, &places)
     };
     Ok(source.and_then(|source| source.load()).map_err(TrainError::from)?)
 }
 
-/// A tenth of each user's items for validation, a tenth for the test.
+/// The interactions that a recommender holds: its people with what they have. Times and ratings are not among them.
+///
+/// # Errors
+/// [`RecommendError::NoUsers`].
+pub fn held_by(model: &Recommender) -> Result<Dataset, RecommendError> {
+    if model.people().is_empty() {
+        return Err(RecommendError::NoUsers);
+    }
+    let rows = (0..model.n_users() as u32).map(UserId);
+    let pairs: Vec<(u32, u32)> =
+        rows.flat_map(|user| model.people.seen(user).iter().map(move |item| (user.0, item.0))).collect();
+    let interactions = Interactions::from_pairs(model.n_users(), model.n_items(), &pairs).map_err(ModelError::other)?;
+    Ok(Dataset {
+        name: model.provenance().data.as_ref().map_or_else(|| "the file's people".to_owned(), |data| data.name.clone()),
+        interactions,
+        ids: IdMaps { users: model.people().ids().clone(), items: model.items().ids().clone() },
+        categories: None,
+        text: None,
+        fixed: None,
+        provenance: rectify_data::Provenance::default(),
+    })
+}
+
+/// What is held out of each user's items, twice, and how a file says it: a tenth; one item, where half of the people have so few that a tenth
+/// of them is none.
+fn held_out(all: &Interactions) -> (Amount, &'static str) {
+    /// With seven items a tenth is one, and a tenth of the six that stay is one.
+    const ENOUGH: usize = 7;
+    let n_items = || all.users().map(|user| all.items_of(user).len()).filter(|n| *n > 0);
+    if 2 * n_items().filter(|n| *n >= ENOUGH).count() >= n_items().count() {
+        let said = "a tenth of each user's items for validation, a tenth for the test, at random; then trained on all";
+        (Amount::Share(0.1, Rounding::Nearest), said)
+    } else {
+        (Amount::Count(1), "an item of each user for validation, one for the test, at random; then trained on all")
+    }
+}
+
+/// A part of each user's items for validation, one for the test.
 fn parts(all: &Interactions, seed: u64) -> Result<Split, TrainError> {
-    let tenth = Amount::Share(0.1, Rounding::Nearest);
+    let (amount, _) = held_out(all);
     let protocol = Protocol::PerUser(PerUser {
-        test: tenth,
-        validation: Some(tenth),
+        test: amount,
+        validation: Some(amount),
         pick: Pick::Random,
         cold_items: ColdItems::MoveToTrain,
         candidates: None,
@@ -277,7 +309,9 @@ impl Task<'_> {
             measured: values,
             ..Provenance::new(chosen.kind.name, &chosen.config)
         };
-        let made = Recommender::new(chosen.kind, whole.model, self.catalogue()?, self.people()?, provenance)?;
+        // A teacher's catalogue knows names and categories that interactions alone do not.
+        let items = teacher.map_or_else(|| self.catalogue(), |teacher| Ok(teacher.items().clone()))?;
+        let made = Recommender::new(chosen.kind, whole.model, items, self.people()?, provenance)?;
         let made = match new_items {
             Some(encoder) => made.with_encoder(encoder),
             None => made,
@@ -296,10 +330,7 @@ impl Task<'_> {
             n_items: all.n_items() as u64,
             n_interactions: all.n_interactions() as u64,
             blake3: digest(all),
-            split: Some(
-                "a tenth of each user's items for validation, a tenth for the test, at random; then trained on all"
-                    .to_owned(),
-            ),
+            split: Some(held_out(all).1.to_owned()),
         }
     }
 

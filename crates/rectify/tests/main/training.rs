@@ -1,7 +1,7 @@
 //! A recommender in a line, and a small one in another.
 
 use rectify::train::{Candidate, distil, settings};
-use rectify::{Goal, Overwrite, Recommender, train};
+use rectify::{Goal, IdMap, Overwrite, Recommender, train};
 use rectify_core::rng::Seed;
 use rectify_data::{Dataset, SyntheticConfig};
 
@@ -65,6 +65,18 @@ fn codebooks_are_sized_to_the_catalogue_and_larger_ones_are_remarked_on() {
     let large = distilled(r#"{"n_codebooks": 4, "n_codewords": 128}"#).remarks();
     assert_eq!(large.len(), 1);
     assert!(large[0].contains("16-dimensional vectors would take 19200: choose fewer codewords"), "{large:?}");
+}
+
+#[test]
+fn people_with_six_items_each_are_enough_to_choose_by() {
+    let pairs: Vec<(u32, u32)> =
+        (0..40).flat_map(|user| (0..6).map(move |at| (user, (user % 4) * 10 + (user + at) % 10))).collect();
+    let interactions = rectify_data::Interactions::from_pairs(40, 40, &pairs).unwrap();
+    let ids = rectify_data::IdMaps { users: IdMap::numbered(40), items: IdMap::numbered(40) };
+    let data = Dataset { interactions, ids, categories: None, text: None, fixed: None, ..data() };
+    let model = train(&data, &Goal::default()).unwrap();
+    assert_eq!(model.provenance().measured.len(), 2);
+    assert!(model.provenance().data.as_ref().unwrap().split.as_ref().unwrap().starts_with("an item of each user"));
 }
 
 #[test]

@@ -8,11 +8,66 @@ use crate::read::log::EventLog;
 use crate::read::options::ReadOptions;
 use crate::read::source::{Lines, Source, decode};
 
-const USER: &[&str] = &["user", "userid", "uid", "reviewerid", "visitorid"];
-const ITEM: &[&str] = &["item", "itemid", "iid", "movie", "movieid", "asin", "businessid", "productid", "newsid"];
-const RATING: &[&str] = &["rating", "score", "stars", "overall"];
+const USER: &[&str] = &[
+    "user",
+    "userid",
+    "uid",
+    "username",
+    "reviewerid",
+    "visitorid",
+    "customer",
+    "customerid",
+    "customernumber",
+    "client",
+    "clientid",
+    "member",
+    "memberid",
+    "account",
+    "accountid",
+    "person",
+    "personid",
+    "kunde",
+    "kundenid",
+    "kundennummer",
+    "nutzer",
+    "nutzerid",
+];
+const ITEM: &[&str] = &[
+    "item",
+    "itemid",
+    "iid",
+    "sku",
+    "product",
+    "productid",
+    "article",
+    "articleid",
+    "artikel",
+    "artikelid",
+    "artikelnummer",
+    "asin",
+    "isbn",
+    "ean",
+    "movie",
+    "movieid",
+    "book",
+    "bookid",
+    "track",
+    "trackid",
+    "song",
+    "songid",
+    "artist",
+    "artistid",
+    "game",
+    "gameid",
+    "appid",
+    "businessid",
+    "newsid",
+    "locationid",
+];
+const RATING: &[&str] = &["rating", "score", "stars", "overall", "bookrating", "bewertung", "note"];
 const CATEGORY: &[&str] = &["category", "categories", "genres", "genre", "icategory"];
-const TIME: &[&str] = &["timestamp", "time", "unixreviewtime"];
+const TIME: &[&str] =
+    &["timestamp", "time", "unixreviewtime", "datetime", "date", "ts", "eventtime", "createdat", "datum", "zeit"];
 
 pub(super) fn read_csv(source: &Source, options: &ReadOptions, log: &mut EventLog) -> Result<(), ReadError> {
     let separator = match options.separator {
@@ -141,12 +196,12 @@ impl Columns {
     }
 }
 
-/// The chosen column, or the first whose name is a usual one, whatever its case and underscores.
+/// The chosen column, or the first whose name is a usual one, whatever its case, blanks and what joins its words.
 fn find_column(names: &[&str], chosen: &Option<String>, usual: &[&str]) -> Option<usize> {
     if let Some(chosen) = chosen {
         return names.iter().position(|name| name == chosen);
     }
-    let plain: Vec<String> = names.iter().map(|name| name.to_lowercase().replace(['_', ' '], "")).collect();
+    let plain: Vec<String> = names.iter().map(|name| name.to_lowercase().replace(['_', ' ', '-', '.'], "")).collect();
     usual.iter().find_map(|usual| plain.iter().position(|name| name == usual))
 }
 
@@ -161,7 +216,11 @@ fn missing_column(
         path: source.label(),
         role,
         found: names.join(", "),
-        expected: chosen.clone().unwrap_or_else(|| usual.join(", ")),
+        expected: chosen.clone().unwrap_or_else(|| {
+            // Enough to see what is meant.
+            let first = usual.iter().take(6).copied().collect::<Vec<_>>().join(", ");
+            if usual.len() > 6 { format!("{first} and others like them") } else { first }
+        }),
     }
 }
 
