@@ -88,7 +88,8 @@ const LEAN: &[(&str, &[&str])] = &[
     ("rectify-models", &["candle"]),
     ("rectify", &["candle"]),
     ("rectify-lab", PRODUCTS),
-    ("rectify-cli", PRODUCTS),
+    // Folds people in by least squares, as the facade does.
+    ("rectify-cli", &["candle"]),
     ("rectify-benches", PRODUCTS),
 ];
 
