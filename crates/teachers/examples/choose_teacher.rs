@@ -1,8 +1,8 @@
 //! Which teacher for these data? Five of them on held-out items: quality with intervals, seconds of training, bytes.
 //!
 //! ```sh
-//! cargo run --release -p rectify-teachers --example compare                      # built-in data, seconds
-//! RECTIFY_DATA=DIR cargo run --release -p rectify-teachers --example compare     # MovieLens-1M, a minute
+//! cargo run --release -p rectify-teachers --example choose_teacher                      # built-in data, seconds
+//! RECTIFY_DATA=DIR cargo run --release -p rectify-teachers --example choose_teacher     # MovieLens-1M, a minute
 //! ```
 #![expect(clippy::print_stdout, reason = "an example talks")]
 
@@ -37,7 +37,7 @@ fn main() -> Outcome<()> {
     println!("{name}: {} users, {} items, {} pairs", train.n_users(), train.n_items(), train.n_interactions());
 
     let metrics: Vec<Metric> = ["recall@20", "ndcg@20"].iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
-    let path = std::env::temp_dir().join(format!("compare-{}.rectify", std::process::id()));
+    let path = std::env::temp_dir().join(format!("choose-teacher-{}.rectify", std::process::id()));
     // What is told of each: test values with intervals, time, and the bytes of its file.
     let tell = |name: &str, model: &dyn Model, seconds: f64| -> Outcome<()> {
         let evaluation = evaluate_test(System::Scorer(model.scorer()), &split, &metrics, Candidates::Unseen)?;
