@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use rectify_args::{DataArgs, DataVerb, Size, SourceArgs};
-use rectify_core::artifact::{Overwrite, write_atomically};
+use rectify_core::artifact::write_atomically;
 use rectify_core::rng::Seed;
 use rectify_data::fetch::{self, Outcome};
 use rectify_data::{
@@ -15,6 +15,7 @@ use rectify_data::{
 use rectify_lab::refusal;
 
 use crate::input;
+use crate::output::{overwrite, refuse_existing};
 
 /// Carries out one verb.
 pub(crate) fn run(args: &DataArgs) -> Result<()> {
@@ -51,19 +52,6 @@ const fn synthetic(size: Size) -> SyntheticConfig {
         Size::Small => SyntheticConfig::small(),
         Size::Large => SyntheticConfig::large(),
     }
-}
-
-const fn overwrite(force: bool) -> Overwrite {
-    if force { Overwrite::Replace } else { Overwrite::Refuse }
-}
-
-/// Says so before the work is done rather than after.
-fn refuse_existing(out: &Path, force: bool) -> Result<()> {
-    if out.exists() && !force {
-        let path = out.to_owned();
-        return Err(rectify_core::artifact::ArtifactError::Exists { path }.into());
-    }
-    Ok(())
 }
 
 fn list(places: &Places) -> Result<()> {

@@ -6,6 +6,7 @@
 mod cuda;
 mod data;
 mod input;
+mod output;
 #[cfg(feature = "train")]
 mod progress;
 mod recommender;

@@ -4,12 +4,14 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
-use rectify::{Overwrite, RecommendError, Recommendation, Recommender};
+use rectify::{RecommendError, Recommendation, Recommender};
 use rectify_args::{InspectArgs, RecommendArgs, SimilarArgs};
 use rectify_core::Fault;
 use rectify_core::artifact::write_atomically;
 use rectify_lab::refusal;
 use serde_json::json;
+
+use crate::output::overwrite;
 
 /// People whose lists are made at once, so that memory does not grow with their number.
 const BATCH: usize = 4_096;
@@ -165,10 +167,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
 /// To a file, whole or not at all, or to standard output, whose reader may have had enough.
 fn write(out: Option<&Path>, force: bool, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     match out {
-        Some(path) => {
-            let overwrite = if force { Overwrite::Replace } else { Overwrite::Refuse };
-            Ok(write_atomically(path, overwrite, content)?)
-        }
+        Some(path) => Ok(write_atomically(path, overwrite(force), content)?),
         None => {
             let mut out = io::BufWriter::new(io::stdout().lock());
             let written = content(&mut out).and_then(|()| out.flush());

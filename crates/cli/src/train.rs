@@ -4,19 +4,19 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use rectify::train::{Goal, distil as distil_to, held_by, settings, train as train_on};
-use rectify::{Kinds, Overwrite, Recommender, Settings};
+use rectify::{Kinds, Recommender, Settings};
 use rectify_args::{DistilArgs, OutArgs, TrainArgs};
-use rectify_core::artifact::ArtifactError;
 use rectify_data::{DataSource, Places};
 use rectify_lab::refusal;
 use serde_json::json;
 
 use crate::input;
+use crate::output::{overwrite, refuse_existing};
 use crate::recommender::refused;
 
 /// Carries out `train`.
 pub(crate) fn train(args: &TrainArgs) -> Result<()> {
-    refuse_existing(&args.to)?;
+    refuse_existing(&args.to.out, args.to.force)?;
     let mut goal = match &args.kind {
         Some(kind) => Goal::of(kind, &settings(&args.settings).map_err(refused)?),
         None => Goal::default(),
@@ -40,7 +40,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
 
 /// Carries out `distil`.
 pub(crate) fn distil(args: &DistilArgs) -> Result<()> {
-    refuse_existing(&args.to)?;
+    refuse_existing(&args.to.out, args.to.force)?;
     if same(&args.model, &args.to.out) {
         return Err(refusal::output(format!("{} is read and cannot be written over", args.to.out.display())));
     }
@@ -116,21 +116,13 @@ fn finish(model: &Recommender, to: &OutArgs) -> Result<()> {
     for remark in model.remarks() {
         eprintln!("remark: {remark}");
     }
-    let overwrite = if to.force { Overwrite::Replace } else { Overwrite::Refuse };
+    let overwrite = overwrite(to.force);
     if to.without_users {
         model.without_users().map_err(refused)?.save(&to.out, overwrite)?;
     } else {
         model.save(&to.out, overwrite)?;
     }
     println!("{}: {} bytes", to.out.display(), std::fs::metadata(&to.out)?.len());
-    Ok(())
-}
-
-/// Says so before the work is done rather than after.
-fn refuse_existing(to: &OutArgs) -> Result<()> {
-    if to.out.exists() && !to.force {
-        return Err(ArtifactError::Exists { path: to.out.clone() }.into());
-    }
     Ok(())
 }
 
